@@ -1,0 +1,1 @@
+"""Network definitions, checkpoint reading, and which file lies in which folder."""

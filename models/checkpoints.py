@@ -1,0 +1,136 @@
+"""Reading and writing weights: safetensors first, pickles only as plain tensors."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+_WRAPPERS = ("state_dict", "model", "params_ema", "params")
+
+
+def _existing(path: str | Path) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        folder = path.parent
+        beside = sorted(p.name for p in folder.iterdir() if p.is_file()) if folder.is_dir() else []
+        found = ", ".join(beside[:8]) or "no files"
+        raise FileNotFoundError(
+            f"No weights file at {path}. The folder {folder} holds: {found}. "
+            "Put the file there or choose another one."
+        )
+    return path
+
+
+def _damaged(path: Path, reason: Exception) -> ValueError:
+    with path.open("rb") as file:
+        head = file.read(64)
+    if head.startswith(b"version https://git-lfs"):
+        advice = "It is a Git LFS pointer, not the weights: run `git lfs pull`."
+    elif head.lstrip()[:1] == b"<":
+        advice = "It is a web page, not the weights: download the file itself."
+    else:
+        advice = "It is truncated, damaged or of another kind: get the file again."
+    return ValueError(
+        f"Cannot read weights from {path} ({path.stat().st_size} bytes): {reason}. {advice}"
+    )
+
+
+def _unpickle(path: Path) -> dict[str, Tensor]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "Unsupported" not in str(error):
+            raise _damaged(path, error) from error
+        raise ValueError(
+            f"{path} holds Python objects besides tensors and is not opened, because a pickle can "
+            "run code. Save its state_dict alone, best as .safetensors."
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise _damaged(path, error) from error
+    while isinstance(content, Mapping):
+        inner = next((k for k in _WRAPPERS if isinstance(content.get(k), Mapping)), None)
+        if inner is None:
+            break
+        content = content[inner]
+    tensors = (
+        {name: value for name, value in content.items() if isinstance(value, Tensor)}
+        if isinstance(content, Mapping)
+        else {}
+    )
+    if not tensors:
+        raise ValueError(
+            f"{path} holds {type(content).__name__} without named tensors, not a state_dict. "
+            "Choose a weights file."
+        )
+    return tensors
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """Read named tensors on the CPU from `.safetensors`, or from a pickle without running it.
+
+    Training wrappers (`state_dict`, `model`, `params`) around the tensors are taken off.
+    Raises FileNotFoundError for a missing file and ValueError for a truncated or foreign one.
+    """
+    path = _existing(path)
+    if path.suffix.lower() != ".safetensors":
+        return _unpickle(path)
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, error) from error
+    if not tensors:
+        raise ValueError(f"{path} holds no tensors. Choose a weights file.")
+    return tensors
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """Read the text header of a safetensors file; other kinds of file have none and give {}.
+
+    Raises as `read_weights` does.
+    """
+    path = _existing(path)
+    if path.suffix.lower() != ".safetensors":
+        return {}
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, error) from error
+
+
+def write_weights(
+    path: str | Path,
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, str],
+    overwrite: bool = False,
+) -> None:
+    """Write tensors and text metadata as safetensors, complete or not at all.
+
+    Raises FileExistsError if the file is there and `overwrite` is off, ValueError for another
+    extension than `.safetensors`.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".safetensors":
+        raise ValueError(f"Weights are written as .safetensors, not as {path.name!r}.")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists already and is kept. Choose another name.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Tied weights share storage, which the format refuses: each name gets its own copy.
+    plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    os.close(handle)
+    try:
+        save_file(plain, temporary, metadata=dict(metadata))
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
