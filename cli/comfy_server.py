@@ -147,7 +147,7 @@ def title_of(prompt: dict, node_id: str) -> str:
 
 
 def node_titled(prompt: dict, title: str) -> tuple[str, dict]:
-    """Id and node of an API workflow's node with that title; ValueError unless there is just one."""
+    """Id and node of the one node with that title in an API workflow; ValueError otherwise."""
     found = [(key, node) for key, node in prompt.items() if title_of(prompt, key) == title]
     if len(found) != 1:
         titles = ", ".join(sorted(title_of(prompt, key) for key in prompt))
@@ -156,14 +156,19 @@ def node_titled(prompt: dict, title: str) -> tuple[str, dict]:
 
 
 def _command(comfyui: Path, base: Path, port: int) -> list[str]:
-    accelerated = torch.cuda.is_available() or torch.backends.mps.is_available()
     command = [sys.executable, str(comfyui / "main.py"), "--listen", "127.0.0.1"]
     command += ["--port", str(port), "--base-directory", str(base)]
     command += ["--database-url", f"sqlite:///{base / 'user' / 'comfyui.db'}"]
     # A user's extra_model_paths.yaml may add folders of other packs: only this one is wanted.
     command += ["--disable-all-custom-nodes", "--whitelist-custom-nodes", PACK_NAME]
     command += ["--disable-api-nodes", "--disable-auto-launch", "--preview-method", "none"]
-    return command if accelerated else [*command, "--cpu"]
+    return command + device_options()
+
+
+def device_options() -> list[str]:
+    """What ComfyUI's command line needs on this machine: `--cpu` where there is no accelerator."""
+    accelerated = torch.cuda.is_available() or torch.backends.mps.is_available()
+    return [] if accelerated else ["--cpu"]
 
 
 def _end_of(log: Path, lines: int = 25) -> str:

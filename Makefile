@@ -1,0 +1,48 @@
+# Every target does its own set-up in .venv; a second run reuses it.
+PYTHON ?= python3
+BIN := .venv/bin
+COMFYUI := $(shell $(PYTHON) engines/comfyui_location.py)
+READY := .venv/ready$(if $(COMFYUI),-with-comfyui)
+
+.PHONY: demo test lint comfyui comfy
+
+demo: $(READY)
+	$(BIN)/visage demo
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# comfy-cli only fetches ComfyUI here: the next target that finds it installs what it needs.
+comfyui: .venv/bin/pip
+	$(BIN)/pip install --quiet comfy-cli
+	$(BIN)/comfy --skip-prompt --workspace "$(HOME)/comfy/ComfyUI" install \
+		--version 0.3.64 --cpu --skip-torch-or-directml --skip-requirement
+
+comfy: $(READY)
+	@test -n "$(COMFYUI)" || { echo "No ComfyUI found: 'make comfyui' gets it."; exit 1; }
+	@test "$(abspath $(COMFYUI))/custom_nodes" = "$(abspath ..)" \
+		|| test -e "$(COMFYUI)/custom_nodes/visage" \
+		|| ln -s "$(CURDIR)" "$(COMFYUI)/custom_nodes/visage"
+	@echo "ComfyUI with Visage: http://127.0.0.1:8188 (Ctrl-C ends it)"
+	$(BIN)/python "$(COMFYUI)/main.py" --listen 127.0.0.1 --port 8188 \
+		$$($(BIN)/python -c 'from visage.cli.comfy_server import device_options; print(*device_options())')
+
+.venv/ready: pyproject.toml requirements.txt | .venv/bin/pip
+	@echo "Installing PyTorch, diffusers and the test tools into .venv: minutes the first time ..."
+	$(BIN)/pip install --quiet --editable ".[dev]"
+	@touch $@
+
+# torchvision and torchaudio only fit the torch they were built for, hence one command for the three.
+.venv/ready-with-comfyui: pyproject.toml requirements.txt $(COMFYUI)/requirements.txt | .venv/bin/pip
+	@echo "Installing PyTorch and ComfyUI's requirements into .venv: minutes the first time ..."
+	$(BIN)/pip install --quiet torch torchvision torchaudio
+	@echo "Installing Visage, diffusers and the test tools ..."
+	$(BIN)/pip install --quiet --requirement "$(COMFYUI)/requirements.txt" requests --editable ".[dev]"
+	@touch $@
+
+.venv/bin/pip:
+	$(PYTHON) -m venv .venv
