@@ -1,0 +1,1 @@
+"""How a UNet is run and tapped: ComfyUI and diffusers behind one small interface."""

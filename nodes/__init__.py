@@ -1,0 +1,22 @@
+"""The nodes: schema, sockets and one call into techniques/ each; no maths.
+
+Ids, and the ids, order and defaults of inputs, are the format of saved workflows: only ever append.
+"""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+
+from . import face_edit, starter
+
+NODES: list[type[io.ComfyNode]] = [
+    *starter.NODES,
+    *face_edit.NODES,
+]
+
+
+class VisageExtension(ComfyExtension):
+    """What ComfyUI asks for the pack's nodes."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return NODES

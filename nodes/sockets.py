@@ -1,0 +1,9 @@
+"""Our own socket types: only where ComfyUI has none for the thing that travels."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+FaceParserSocket = io.Custom("VISAGE_FACE_PARSER")
+TextAdapterSocket = io.Custom("VISAGE_TEXT_ADAPTER")
+CropsSocket = io.Custom("VISAGE_CROPS")

@@ -1,0 +1,47 @@
+"""The built-in models."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..engines.comfyui import load_starter
+from ..models.starter_files import FILES, starter_file
+
+
+class VisageLoadStarter(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VisageLoadStarter",
+            display_name="Load Starter Models",
+            category="Visage",
+            description="The small models that come with Visage: they run at once, offline, on a "
+            "CPU. They know only faces drawn by Visage's own renderer, at 128 x 128 pixels. Put "
+            "your own checkpoint loader in this node's place for real work.",
+            inputs=[],
+            outputs=[
+                io.Model.Output(
+                    display_name="model",
+                    tooltip="Inpainting UNet with 9 input channels, built like SD 1.5.",
+                ),
+                io.Clip.Output(
+                    display_name="clip",
+                    tooltip="CLIP-style text encoder with the starter's own small vocabulary.",
+                ),
+                io.Vae.Output(
+                    display_name="vae",
+                    tooltip="Autoencoder with 4 latent channels and 8 pixels to a latent cell.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls) -> list[float]:
+        return [starter_file(part).stat().st_mtime for part in FILES]
+
+    @classmethod
+    def execute(cls) -> io.NodeOutput:
+        return io.NodeOutput(*load_starter())
+
+
+NODES: list[type[io.ComfyNode]] = [VisageLoadStarter]
