@@ -1,7 +1,9 @@
 # Every target does its own set-up in .venv; a second run reuses it.
 PYTHON ?= python3
 BIN := .venv/bin
-COMFYUI := $(shell $(PYTHON) engines/comfyui_location.py)
+COMFYUI := $(shell $(PYTHON) -c 'import sys; sys.path.insert(0, "engines"); \
+	from comfyui_location import find_comfyui; print(find_comfyui() or "")')
+$(if $(filter-out 0,$(.SHELLSTATUS)),$(error COMFYUI_PATH names a folder without ComfyUI))
 READY := .venv/ready$(if $(COMFYUI),-with-comfyui)
 
 .PHONY: demo test lint comfyui comfy
@@ -36,10 +38,13 @@ comfy: $(READY)
 	$(BIN)/pip install --quiet --editable ".[dev]"
 	@touch $@
 
-# torchvision and torchaudio only fit the torch they were built for, hence one command for the three.
+# torchvision and torchaudio only fit the torch they were built for, and the newest of each do not
+# always meet: these three do. They go into .venv alone.
+TORCH_FOR_COMFYUI := torch==2.11.0 torchvision==0.26.0 torchaudio==2.11.0
+
 .venv/ready-with-comfyui: pyproject.toml requirements.txt $(COMFYUI)/requirements.txt | .venv/bin/pip
 	@echo "Installing PyTorch and ComfyUI's requirements into .venv: minutes the first time ..."
-	$(BIN)/pip install --quiet torch torchvision torchaudio
+	$(BIN)/pip install --quiet $(TORCH_FOR_COMFYUI)
 	@echo "Installing Visage, diffusers and the test tools ..."
 	$(BIN)/pip install --quiet --requirement "$(COMFYUI)/requirements.txt" requests --editable ".[dev]"
 	@touch $@
