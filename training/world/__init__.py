@@ -1,0 +1,17 @@
+"""The starter world: people drawn from parameters, with exact labels, attributes and captions."""
+
+from .circumstance import Circumstance, sample_circumstance
+from .identity import Identity, sample_person
+from .portrait import Portrait, portrait, render
+from .styles import STYLES
+
+__all__ = [
+    "STYLES",
+    "Circumstance",
+    "Identity",
+    "Portrait",
+    "portrait",
+    "render",
+    "sample_circumstance",
+    "sample_person",
+]
