@@ -1,6 +1,5 @@
 import pytest
 import torch
-
 from visage.techniques.shapes import as_image, as_mask, fit_mask, match_batch, split_alpha
 
 
