@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 ASPECT_TOLERANCE = 0.01
+LATENT_STEP = 8
 
 
 def as_image(image: Tensor, name: str = "image") -> Tensor:
@@ -103,6 +104,24 @@ def fit_mask(mask: Tensor, height: int, width: int, name: str = "mask") -> Tenso
         mask.unsqueeze(1), (height, width), mode="bilinear", antialias=mask_height > height
     )
     return resized.squeeze(1).clamp(0, 1)
+
+
+def trim_padding(image: Tensor, height: int, width: int, name: str = "image") -> Tensor:
+    """A picture [B, h, w, C] at [B, height, width, C], without its padding to multiples of 8.
+
+    Latents come in steps of 8 pixels, so a decoded picture may be up to 7 pixels larger at its
+    right and bottom than the one that went in.
+
+    Raises ValueError naming both sizes when the difference is not such a padding.
+    """
+    extra_height, extra_width = image.shape[1] - height, image.shape[2] - width
+    if not (0 <= extra_height < LATENT_STEP and 0 <= extra_width < LATENT_STEP):
+        raise ValueError(
+            f"{name} is {image.shape[2]} x {image.shape[1]} px but should be {width} x {height} "
+            f"px, or up to {LATENT_STEP - 1} px larger (padding of the latent). "
+            "Resize it to that size first."
+        )
+    return image[:, :height, :width]
 
 
 def _require_tensor(value: object, name: str) -> None:

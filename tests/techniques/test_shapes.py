@@ -1,6 +1,13 @@
 import pytest
 import torch
-from visage.techniques.shapes import as_image, as_mask, fit_mask, match_batch, split_alpha
+from visage.techniques.shapes import (
+    as_image,
+    as_mask,
+    fit_mask,
+    match_batch,
+    split_alpha,
+    trim_padding,
+)
 
 
 def test_a_picture_gets_a_batch_dimension():
@@ -123,3 +130,15 @@ def test_shrinking_a_mask_is_antialiased():
 def test_a_mask_of_another_aspect_ratio_is_refused_with_both_sizes():
     with pytest.raises(ValueError, match="96 x 64 px but the picture is 64 x 64 px"):
         fit_mask(torch.rand(1, 64, 96), 64, 64)
+
+
+@pytest.mark.parametrize("extra", [(0, 0), (7, 0), (3, 7)])
+def test_padding_of_the_latent_is_cut_off_at_the_right_and_bottom(extra):
+    image = torch.rand(1, 9 + extra[0], 13 + extra[1], 3)
+    assert torch.equal(trim_padding(image, 9, 13), image[:, :9, :13])
+
+
+@pytest.mark.parametrize("size", [(8, 13), (9, 12), (17, 13), (9, 21)])
+def test_what_is_no_padding_is_refused_with_both_sizes(size):
+    with pytest.raises(ValueError, match=f"edit is {size[1]} x {size[0]} px but should be 13 x 9"):
+        trim_padding(torch.rand(1, *size, 3), 9, 13, "edit")
