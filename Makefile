@@ -12,7 +12,7 @@ demo: $(READY)
 	$(BIN)/visage demo
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/pytest
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -1,0 +1,33 @@
+// The shipped workflows edit a photograph that ComfyUI does not bring: when one of them is opened
+// and the photograph is not in the input folder yet, it is put there. Without this script the
+// workflows still work, with a picture chosen by hand.
+import { api } from "../../scripts/api.js";
+import { app } from "../../scripts/app.js";
+
+const SAMPLE = "visage_astronaut.png";
+let added = false;
+
+const usesSample = (graph) =>
+  graph.nodes?.some((node) => node.type === "LoadImage" && node.widgets_values?.[0] === SAMPLE);
+
+const isThere = async () =>
+  (await api.fetchApi(`/view?filename=${SAMPLE}&type=input`, { method: "HEAD" })).ok;
+
+async function addSample() {
+  const picture = await fetch(new URL(`samples/${SAMPLE}`, import.meta.url));
+  const form = new FormData();
+  form.append("image", await picture.blob(), SAMPLE);
+  added = (await api.fetchApi("/upload/image", { method: "POST", body: form })).ok;
+}
+
+app.registerExtension({
+  name: "Visage.SamplePicture",
+  async beforeConfigureGraph(graph) {
+    if (usesSample(graph) && !(await isThere())) await addSample();
+  },
+  async afterConfigureGraph() {
+    if (!added) return;
+    added = false;
+    await app.refreshComboInNodes();
+  },
+});
