@@ -1,0 +1,176 @@
+"""A face parser: which of the nineteen face classes each pixel of a picture shows.
+
+Reads the public BiSeNet checkpoints in each of their naming dialects, and the built-in one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .bisenet import BiSeNet
+from .checkpoints import read_metadata, read_weights
+from .face_classes import CLASSES
+
+PUBLIC_INPUT_SIZE = 512
+SQUARES_AT_ONCE = 8
+
+_MEAN = (0.485, 0.456, 0.406)
+_STD = (0.229, 0.224, 0.225)
+
+_STEM = "cp.resnet.conv1.weight"
+_RENAMED_STEM = "fpn.backbone.conv1.weight"
+_RENAMES = (
+    (r"^(conv_out\d*)\.conv\.", r"\1.conv_out."),
+    (r"^fpn\.backbone\.", "cp.resnet."),
+    (r"^fpn\.", "cp."),
+    (r"^ffm\.conv_block\.", "ffm.convblk."),
+    (r"\.conv_block\.", ".conv."),
+    (r"\.attention\.0\.", ".conv_atten."),
+    (r"\.attention\.1\.", ".bn_atten."),
+    (r"\.norm\.", ".bn."),
+)
+_OTHER_PARSERS = {
+    "encoder.0.conv2d.weight": "a ParseNet",
+    "segformer.encoder.patch_embeddings.0.proj.weight": "a SegFormer",
+}
+
+
+class FaceParser:
+    """A network that gives the probability of each class in `face_classes.CLASSES`.
+
+    `network` maps a normalised picture [N, 3, S, S] to logits [N, 19, S, S], alone or first in a
+    tuple. `on_use`, where set, is called before each run: it brings the network to the device
+    that it returns (an engine's memory manager hooks in here).
+    """
+
+    def __init__(self, network: nn.Module, input_size: int, name: str) -> None:
+        self.network = network
+        self.input_size = input_size
+        self.name = name
+        self.on_use: Callable[[], torch.device] | None = None
+
+    @torch.no_grad()
+    def parse_squares(self, squares: Tensor) -> Tensor:
+        """Return probabilities [N, 19, S, S] of pictures [N, H, W, 3] at the parser's own size S.
+
+        The pictures are stretched to squares, so give it squares to keep faces in proportion.
+        """
+        weight = next(self.network.parameters())
+        device = self.on_use() if self.on_use else weight.device
+        chunks = squares.split(SQUARES_AT_ONCE)
+        return torch.cat([self._run(chunk, device, weight.dtype) for chunk in chunks])
+
+    def _run(self, squares: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+        pixels = squares.movedim(-1, 1).float().clamp(0, 1)
+        size = (self.input_size, self.input_size)
+        if pixels.shape[2:] != size:
+            pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True)
+        pixels = pixels.to(device)
+        mean = pixels.new_tensor(_MEAN)[:, None, None]
+        std = pixels.new_tensor(_STD)[:, None, None]
+        logits = self.network(((pixels - mean) / std).to(dtype))
+        logits = logits if isinstance(logits, Tensor) else logits[0]
+        return logits.float().softmax(dim=1).to(squares.device)
+
+    def probabilities(self, image: Tensor) -> Tensor:
+        """Return probabilities [B, 19, H, W] of pictures [B, H, W, 3] at their own size."""
+        parsed = self.parse_squares(image)
+        if parsed.shape[2:] == image.shape[1:3]:
+            return parsed
+        return F.interpolate(parsed, image.shape[1:3], mode="bilinear", antialias=True)
+
+
+def load_face_parser(path: str | Path) -> FaceParser:
+    """Read a BiSeNet checkpoint of any dialect, width and depth.
+
+    The input size (`visage.input_size`) and the order of the classes (`visage.classes`, names
+    separated by commas) come from a safetensors header; without one they are the public models'.
+    Raises FileNotFoundError or ValueError, saying what the file is instead.
+    """
+    path = Path(path)
+    metadata = read_metadata(path)
+    weights = _public_names(read_weights(path), path)
+    network = _build(weights, metadata, path)
+    try:
+        input_size = int(metadata.get("visage.input_size", PUBLIC_INPUT_SIZE))
+    except ValueError as error:
+        raise ValueError(f"{path}: visage.input_size in its header is no number.") from error
+    return FaceParser(network, input_size, path.stem)
+
+
+def _public_names(weights: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Bring any dialect to the names of the public ResNet-18 checkpoint."""
+    stem = next((key for key in weights if key.endswith((_STEM, _RENAMED_STEM))), None)
+    if stem is None:
+        other = next((_OTHER_PARSERS[key] for key in weights if key in _OTHER_PARSERS), None)
+        sample = ", ".join(list(weights)[:3])
+        raise ValueError(
+            f"{path} is not a BiSeNet face parser: it holds {other or 'other weights'} "
+            f"({len(weights)} tensors, such as {sample}). Choose a BiSeNet checkpoint with the 19 "
+            "CelebAMask-HQ classes, or the built-in starter."
+        )
+    renamed = stem.endswith(_RENAMED_STEM)
+    prefix = stem.removesuffix(_RENAMED_STEM if renamed else _STEM)
+    names = {}
+    for key, value in weights.items():
+        name = key.removeprefix(prefix)
+        if ".fc." in name:
+            continue
+        for pattern, replacement in _RENAMES if renamed else ():
+            name = re.sub(pattern, replacement, name)
+        names[name] = value
+    return names
+
+
+def _build(weights: dict[str, Tensor], metadata: Mapping[str, str], path: Path) -> BiSeNet:
+    head = weights.get("conv_out.conv_out.weight")
+    classes = 0 if head is None else len(head)
+    if classes != len(CLASSES):
+        raise ValueError(
+            f"{path} tells {classes} classes apart; a face parser has the {len(CLASSES)} of "
+            f"CelebAMask-HQ ({', '.join(CLASSES)})."
+        )
+    blocks = [
+        len({key.split(".")[3] for key in weights if key.startswith(f"cp.resnet.layer{stage}.")})
+        for stage in (1, 2, 3, 4)
+    ]
+    with torch.device("meta"):
+        network = BiSeNet(weights[_STEM].shape[0], classes, blocks)
+    state = network.state_dict()
+    missing = sorted(k for k in state.keys() - weights.keys() if "num_batches" not in k)
+    unexpected = sorted(weights.keys() - state.keys())
+    misshapen = [
+        f"{key} {list(weights[key].shape)} instead of {list(state[key].shape)}"
+        for key in sorted(state.keys() & weights.keys())
+        if weights[key].shape != state[key].shape
+    ]
+    if missing or unexpected or misshapen:
+        raise ValueError(
+            f"{path} looks like a BiSeNet but does not fit: {len(missing)} tensors missing "
+            f"{missing[:3]}, {len(unexpected)} unknown {unexpected[:3]}, {len(misshapen)} of "
+            f"another shape {misshapen[:3]}."
+        )
+    counters = {k: torch.zeros((), dtype=torch.long) for k in state if "num_batches" in k}
+    loaded = {k: v.float() for k, v in weights.items() if k not in counters}
+    rows = _class_rows(metadata, path)
+    for head in ("conv_out", "conv_out16", "conv_out32"):
+        loaded[f"{head}.conv_out.weight"] = loaded[f"{head}.conv_out.weight"][rows]
+    network.load_state_dict(loaded | counters, assign=True)
+    return network.eval().requires_grad_(False)
+
+
+def _class_rows(metadata: Mapping[str, str], path: Path) -> list[int]:
+    """Where each of our classes stands in the file's own order."""
+    order = metadata.get("visage.classes", ",".join(CLASSES)).split(",")
+    if sorted(order) != sorted(CLASSES):
+        raise ValueError(
+            f"{path}: visage.classes in its header names {', '.join(order)}; "
+            f"expected these in any order: {', '.join(CLASSES)}."
+        )
+    return [order.index(name) for name in CLASSES]

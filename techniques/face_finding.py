@@ -1,0 +1,272 @@
+"""Finding faces with the face parser itself, so that no detector's weights are needed.
+
+Candidates come from two sources that miss different faces: the parser on coarse windows of the
+picture (large faces, any pose), and a boosted cascade of local binary patterns or Haar features
+(Viola and Jones, CVPR 2001; small frontal faces, many false ones). The parser then looks at each
+candidate closely and keeps those that show skin with eyes, nose and mouth in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..models.face_classes import CLASSES, PRESETS
+from ..models.face_parser import FaceParser
+
+Box = tuple[float, float, float, float]
+
+CONTEXT = 1.0
+WINDOWS_PER_SIDE = (1, 2)
+CASCADE_LONG_SIDE = 800
+CASCADE_SMALLEST = 24
+SAME_FACE_OVERLAP = 0.5
+LEAST_SHARE = 0.15
+LEAST_FEATURE = 0.002
+LEAST_FEATURES = 2
+
+_FEATURES = (
+    ("left_eye", "right_eye", "glasses"),
+    ("nose",),
+    ("mouth", "upper_lip", "lower_lip"),
+)
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face: its box (x, y, width, height) in pixels and a score in 0..1."""
+
+    box: Box
+    score: float
+
+
+@dataclass(frozen=True)
+class Square:
+    """A square part of a picture in whole pixels; it may reach over the border."""
+
+    left: int
+    top: int
+    side: int
+
+
+def find_faces(image: Tensor, parser: FaceParser) -> list[Face]:
+    """Return the faces of one picture [H, W, 3], from left to right.
+
+    A face wholly inside the picture counts from about 3 % of its longer side.
+    """
+    candidates = _merge(_coarse_faces(image, parser) + _cascade_faces(image), _shared_of_both)
+    seen = _merge(_look_closely(image, parser, candidates), _shared_of_smaller)
+    # The first look may have been off centre; the second one has the face where it belongs.
+    faces = _merge(_look_closely(image, parser, seen), _shared_of_smaller)
+    return sorted(faces, key=lambda face: (face.box[0] + face.box[2] / 2, face.box[1]))
+
+
+def square_around(box: Box, height: int, width: int) -> Square:
+    """Return the square that shows a face in a picture of this size to the parser.
+
+    Its side is (1 + CONTEXT) times the box's longer side, at most the picture's longer side. It
+    is moved inwards as far as the picture reaches: what is really there beats a continued edge.
+    """
+    x, y, box_width, box_height = box
+    side = min(round((1 + CONTEXT) * max(box_width, box_height)), max(height, width))
+    left = _inside(round(x + box_width / 2 - side / 2), side, width)
+    return Square(left, _inside(round(y + box_height / 2 - side / 2), side, height), side)
+
+
+def _inside(start: int, side: int, length: int) -> int:
+    return (length - side) // 2 if side >= length else min(max(start, 0), length - side)
+
+
+def cut_squares(image: Tensor, squares: Sequence[Square], size: int) -> Tensor:
+    """Cut squares out of a picture [H, W, 3] as [N, size, size, 3], edges continued outwards."""
+    height, width = image.shape[:2]
+    planes = image.movedim(-1, 0)[None]
+    crops = []
+    for square in squares:
+        right, bottom = square.left + square.side, square.top + square.side
+        inside = planes[
+            ..., max(0, square.top) : min(height, bottom), max(0, square.left) : min(width, right)
+        ]
+        beyond = (
+            max(0, -square.left),
+            max(0, right - width),
+            max(0, -square.top),
+            max(0, bottom - height),
+        )
+        crop = F.pad(inside, beyond, mode="replicate")
+        crops.append(F.interpolate(crop, (size, size), mode="bilinear", antialias=True))
+    return torch.cat(crops).movedim(1, -1)
+
+
+def class_share(probabilities: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Sum the probabilities [19, S, S] of some classes: how likely each pixel is one of them."""
+    return probabilities[[CLASSES.index(name) for name in names]].sum(axis=0)
+
+
+def component_in(support: np.ndarray, box: Box) -> np.ndarray:
+    """Return the connected part of a boolean map [S, S] that fills most of a box, else nothing."""
+    _, labels = cv2.connectedComponents(support.astype(np.uint8), connectivity=8)
+    x, y, width, height = (round(value) for value in box)
+    inside = labels[max(y, 0) : y + height, max(x, 0) : x + width]
+    counts = np.bincount(inside.ravel(), minlength=2)
+    counts[0] = 0
+    return labels == counts.argmax() if counts.any() else np.zeros_like(support)
+
+
+def box_in_square(box: Box, square: Square, size: int) -> Box:
+    """Bring a box from the picture's pixels to those of a square parsed at `size`."""
+    scale = size / square.side
+    x, y, width, height = box
+    return (x - square.left) * scale, (y - square.top) * scale, width * scale, height * scale
+
+
+def _look_closely(image: Tensor, parser: FaceParser, candidates: Sequence[Face]) -> list[Face]:
+    """Parse the surroundings of each candidate and return the faces that are really there."""
+    if not candidates:
+        return []
+    squares = [square_around(face.box, *image.shape[:2]) for face in candidates]
+    parsed = parser.parse_squares(cut_squares(image, squares, parser.input_size)).cpu().numpy()
+    looks = zip(candidates, squares, parsed, strict=True)
+    seen = (_face_in(probabilities, square, face.box) for face, square, probabilities in looks)
+    return [face for face in seen if face is not None]
+
+
+def _face_in(probabilities: np.ndarray, square: Square, box: Box) -> Face | None:
+    """Judge the face that a parsed square shows where a box is, or None where there is none."""
+    size = probabilities.shape[1]
+    face = class_share(probabilities, PRESETS["face"])
+    component = component_in(face > 0.5, box_in_square(box, square, size))
+    x, y, width, height = cv2.boundingRect(component.astype(np.uint8))
+    if max(width, height) < LEAST_SHARE * size or not 0.4 <= width / max(height, 1) <= 2.0:
+        return None
+    shown = sum(
+        (class_share(probabilities, names) > 0.5)[component].mean() > LEAST_FEATURE
+        for names in _FEATURES
+    )
+    if shown < LEAST_FEATURES:
+        return None
+    solidity = component.sum() / (width * height)
+    score = float(face[component].mean() * solidity * shown / len(_FEATURES))
+    scale = square.side / size
+    return Face(
+        (square.left + x * scale, square.top + y * scale, width * scale, height * scale), score
+    )
+
+
+def _merge(faces: Sequence[Face], overlap: Callable[[Box, Box], float]) -> list[Face]:
+    """Keep the best of the faces whose boxes overlap."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: face.score, reverse=True):
+        if all(overlap(face.box, other.box) < SAME_FACE_OVERLAP for other in kept):
+            kept.append(face)
+    return kept
+
+
+def _shared(first: Box, second: Box) -> float:
+    across = min(first[0] + first[2], second[0] + second[2]) - max(first[0], second[0])
+    down = min(first[1] + first[3], second[1] + second[3]) - max(first[1], second[1])
+    return max(0.0, across) * max(0.0, down)
+
+
+def _shared_of_smaller(first: Box, second: Box) -> float:
+    return _shared(first, second) / min(first[2] * first[3], second[2] * second[3])
+
+
+def _shared_of_both(first: Box, second: Box) -> float:
+    """Intersection over union: a wrong large box must not hide a right small one inside it."""
+    shared = _shared(first, second)
+    return shared / (first[2] * first[3] + second[2] * second[3] - shared)
+
+
+def _coarse_faces(image: Tensor, parser: FaceParser) -> list[Face]:
+    """Propose every face-like region that the parser shows in overlapping square windows."""
+    height, width = image.shape[:2]
+    windows = [
+        Square(left, top, side)
+        for side in {ceil(max(height, width) / count) for count in WINDOWS_PER_SIDE}
+        for top, left in product(_starts(height, side), _starts(width, side))
+    ]
+    parsed = parser.parse_squares(cut_squares(image, windows, parser.input_size))
+    found = []
+    for probabilities, window in zip(parsed.cpu().numpy(), windows, strict=True):
+        face = class_share(probabilities, PRESETS["face"])
+        count, labels, stats, _ = cv2.connectedComponentsWithStats((face > 0.5).astype(np.uint8))
+        scale = window.side / parser.input_size
+        for index in range(1, count):
+            x, y, w, h, area = (int(value) for value in stats[index])
+            if max(w, h) < 0.05 * parser.input_size:
+                continue
+            box = (window.left + x * scale, window.top + y * scale, w * scale, h * scale)
+            found.append(Face(box, float(face[labels == index].mean()) * area / (w * h)))
+    return found
+
+
+def _starts(length: int, side: int) -> list[int]:
+    """Where windows begin that cover a length and overlap by half or more."""
+    if length <= side:
+        return [(length - side) // 2]
+    steps = ceil((length - side) / (side / 2))
+    return [round(k * (length - side) / steps) for k in range(steps + 1)]
+
+
+def _cascade_faces(image: Tensor) -> list[Face]:
+    """Propose the faces that a frontal-face cascade sees in the shrunken picture."""
+    height, width = image.shape[:2]
+    scale = min(1.0, CASCADE_LONG_SIDE / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    if min(size) < CASCADE_SMALLEST:
+        return []
+    pixels = (image.detach().cpu().float().numpy().clip(0, 1) * 255).round().astype(np.uint8)
+    if scale < 1:
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    # A low score: where the parser and the cascade agree, the parser's box is the better one.
+    return [
+        Face((x / scale, y / scale, w / scale, h / scale), 0.0)
+        for x, y, w, h in _cascade_boxes(np.ascontiguousarray(pixels))
+    ]
+
+
+def _cascade_boxes(pixels: np.ndarray) -> list[tuple[int, int, int, int]]:
+    haar = _haar_cascade()
+    if haar is not None:
+        gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+        least = (CASCADE_SMALLEST, CASCADE_SMALLEST)
+        return [tuple(int(v) for v in box) for box in haar.detectMultiScale(gray, minSize=least)]
+    hits = _local_binary_cascade().detect_multi_scale(
+        pixels,
+        scale_factor=1.2,
+        step_ratio=1,
+        min_size=(CASCADE_SMALLEST, CASCADE_SMALLEST),
+        max_size=(max(pixels.shape), max(pixels.shape)),
+    )
+    return [(hit["c"], hit["r"], hit["width"], hit["height"]) for hit in hits]
+
+
+@lru_cache(maxsize=1)
+def _haar_cascade() -> Any | None:
+    """OpenCV 4 has the class and its file, OpenCV 5 neither."""
+    folder = getattr(getattr(cv2, "data", None), "haarcascades", "")
+    path = Path(folder) / "haarcascade_frontalface_alt2.xml"
+    if not hasattr(cv2, "CascadeClassifier") or not path.is_file():
+        return None
+    return cv2.CascadeClassifier(str(path))
+
+
+@lru_cache(maxsize=1)
+def _local_binary_cascade() -> Any:
+    # Imported late: scikit-image takes a while to load and only this function needs it.
+    from skimage.data import lbp_frontal_face_cascade_filename
+    from skimage.feature import Cascade
+
+    return Cascade(lbp_frontal_face_cascade_filename())

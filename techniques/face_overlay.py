@@ -1,0 +1,112 @@
+"""A picture that shows a face mask: parts in colour, numbered boxes, and a legend below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from ..models.face_classes import CLASSES, COLOURS
+from .face_finding import Box
+
+LEAST_LONG_SIDE = 512
+
+_INK = (24, 24, 28)
+_PAPER = (245, 245, 245)
+_QUIET = (150, 150, 155)
+
+
+def draw_overlay(
+    picture: Tensor,
+    mask: Tensor,
+    colours: Tensor,
+    boxes: Sequence[Box],
+    chosen: Sequence[int],
+    parts: frozenset[str],
+) -> Tensor:
+    """Return a picture [h, w, 3] that shows which parts of which faces are masked.
+
+    Takes the picture [H, W, 3], its mask [H, W], the parts' colours [H, W, 3], the boxes of all
+    faces and the numbers of the chosen ones. The result is as wide as the picture and higher by
+    the legend; a small picture is enlarged by a whole factor, so that the text can be read.
+    """
+    height, width = picture.shape[:2]
+    factor = -(-LEAST_LONG_SIDE // max(height, width))
+    canvas = Image.fromarray(_tinted(picture, mask, colours, factor))
+    text = max(12, round(max(canvas.size) / 42))
+    draw = ImageDraw.Draw(canvas)
+    for number, box in enumerate(boxes):
+        _draw_box(draw, [value * factor for value in box], number, number in chosen, text)
+    if not boxes:
+        _draw_label(draw, (text // 2, text // 2), "no face found", _PAPER, text)
+    legend = _legend(canvas.width, parts, text)
+    overlay = np.concatenate((np.asarray(canvas), np.asarray(legend)))
+    return torch.from_numpy(overlay.astype(np.float32) / 255).to(picture.device)
+
+
+def _tinted(picture: Tensor, mask: Tensor, colours: Tensor, factor: int) -> np.ndarray:
+    """Tint the masked part, dim the rest and draw the mask's outline, as 8-bit RGB."""
+    size = (picture.shape[1] * factor, picture.shape[0] * factor)
+
+    def enlarged(values: Tensor) -> np.ndarray:
+        plain = values.detach().cpu().float().numpy().clip(0, 1)
+        return plain if factor == 1 else cv2.resize(plain, size, interpolation=cv2.INTER_LINEAR)
+
+    pixels, tint = enlarged(picture), enlarged(colours)
+    amount = enlarged(mask)
+    inside = (amount > 0.5).astype(np.uint8)
+    amount = amount[..., None]
+    shown = pixels * (0.6 + 0.4 * amount) * (1 - 0.5 * amount) + tint * (0.5 * amount)
+    thickness = 2 * max(1, round(max(size) / 800)) + 1
+    kernel = np.ones((thickness, thickness), np.uint8)
+    outline = cv2.dilate(inside, kernel) - inside
+    shown[outline > 0] = 1
+    return (shown * 255).round().astype(np.uint8)
+
+
+def _draw_box(
+    draw: ImageDraw.ImageDraw, box: Sequence[float], number: int, chosen: bool, text: int
+) -> None:
+    x, y, width, height = box
+    colour = _PAPER if chosen else _QUIET
+    draw.rectangle((x, y, x + width, y + height), outline=colour, width=max(1, text // 8))
+    _draw_label(draw, (x, max(0, y - 1.5 * text)), str(number), colour, text)
+
+
+def _draw_label(
+    draw: ImageDraw.ImageDraw,
+    corner: tuple[float, float],
+    words: str,
+    colour: tuple[int, int, int],
+    text: int,
+) -> None:
+    font = ImageFont.load_default(text)
+    x, y = corner
+    draw.rectangle((x, y, x + draw.textlength(words, font) + text, y + 1.5 * text), fill=colour)
+    draw.text((x + text / 2, y + 0.75 * text), words, fill=_INK, font=font, anchor="lm")
+
+
+def _legend(width: int, parts: frozenset[str], text: int) -> Image.Image:
+    """Draw a strip of colour swatches with the names of the chosen parts, in lines that fit."""
+    font = ImageFont.load_default(text)
+    measure = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    places = []
+    x, line = text, 0
+    for name in (name for name in CLASSES if name in parts):
+        words = name.replace("_", " ")
+        needed = 1.5 * text + measure.textlength(words, font)
+        if x > text and x + needed > width - text / 2:
+            x, line = text, line + 1
+        places.append((x, (line + 0.5) * 1.7 * text + 0.5 * text, name, words))
+        x += round(needed + 1.2 * text)
+    strip = Image.new("RGB", (width, round((line + 1) * 1.7 * text + text)), _INK)
+    draw = ImageDraw.Draw(strip)
+    for x, middle, name, words in places:
+        half = text / 2
+        draw.rectangle((x, middle - half, x + text, middle + half), fill=COLOURS[name])
+        draw.text((x + 1.5 * text, middle), words, fill=_PAPER, font=font, anchor="lm")
+    return strip

@@ -1,0 +1,62 @@
+"""Faces painted in the legend's own colours, and a parser that reads those colours exactly."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from visage.models.face_classes import CLASSES, COLOURS
+from visage.models.face_parser import FaceParser
+
+
+class ColourNetwork(torch.nn.Module):
+    """Gives each pixel the class whose legend colour is nearest."""
+
+    def __init__(self):
+        super().__init__()
+        palette = torch.tensor([COLOURS[name] for name in CLASSES]) / 255
+        self.palette = torch.nn.Parameter(palette, requires_grad=False)
+        self.runs = 0
+
+    def forward(self, x):
+        self.runs += len(x)
+        mean = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
+        std = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
+        pixels = (x * std + mean).movedim(1, -1)
+        distance = torch.cdist(pixels.flatten(1, 2), self.palette.expand(len(x), -1, -1))
+        return (-60 * distance).movedim(-1, 1).unflatten(2, x.shape[2:])
+
+
+@pytest.fixture
+def parser():
+    return FaceParser(ColourNetwork(), 256, "colours")
+
+
+@pytest.fixture
+def paint():
+    """Paint faces (centre x, centre y, height of the face) on black: picture and class map."""
+
+    def paint(height, width, faces):
+        labels = np.zeros((height, width), np.uint8)
+
+        def ellipse(name, cx, cy, rx, ry):
+            centre, radii = (round(cx), round(cy)), (max(1, round(rx)), max(1, round(ry)))
+            cv2.ellipse(labels, centre, radii, 0, 0, 360, CLASSES.index(name), -1)
+
+        for x, y, size in faces:
+            ellipse("clothes", x, y + 1.05 * size, 0.75 * size, 0.4 * size)
+            ellipse("neck", x, y + 0.5 * size, 0.18 * size, 0.3 * size)
+            ellipse("hair", x, y - 0.15 * size, 0.46 * size, 0.5 * size)
+            ellipse("skin", x, y, 0.37 * size, 0.5 * size)
+            for name, shift in (("left", -0.16 * size), ("right", 0.16 * size)):
+                ellipse(f"{name}_brow", x + shift, y - 0.2 * size, 0.1 * size, 0.03 * size)
+                ellipse(f"{name}_eye", x + shift, y - 0.1 * size, 0.08 * size, 0.045 * size)
+            ellipse("nose", x, y + 0.06 * size, 0.06 * size, 0.1 * size)
+            ellipse("upper_lip", x, y + 0.25 * size, 0.14 * size, 0.06 * size)
+            ellipse("lower_lip", x, y + 0.29 * size, 0.12 * size, 0.06 * size)
+            ellipse("mouth", x, y + 0.27 * size, 0.1 * size, 0.025 * size)
+        palette = np.array([COLOURS[name] for name in CLASSES], np.float32) / 255
+        return torch.from_numpy(palette[labels]), torch.from_numpy(labels.astype(np.int64))
+
+    return paint
