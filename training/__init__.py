@@ -1,0 +1,1 @@
+"""Fine-tuning of real models and the recipe of the starter models."""

@@ -1,0 +1,132 @@
+"""A training loop that survives being killed: atomic checkpoints, a curve, a progress bar."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from tqdm import tqdm
+
+
+class Stateful(Protocol):
+    """Anything whose state a checkpoint carries: a network, an optimizer, averaged weights."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> Any: ...
+
+
+class AveragedWeights:
+    """An exponential moving average of a network's floating-point weights, kept in fp32."""
+
+    def __init__(self, network: torch.nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.steps = 0
+        self.weights = {k: v.detach().clone() for k, v in network.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, network: torch.nn.Module) -> None:
+        """Move the average towards the network; early steps weigh more, so that it warms up."""
+        self.steps += 1
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        for key, value in network.state_dict().items():
+            if value.is_floating_point():
+                self.weights[key].lerp_(value, 1 - decay)
+            else:
+                self.weights[key].copy_(value)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"steps": self.steps, "weights": self.weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.steps, self.weights = state["steps"], state["weights"]
+
+
+def step_generator(seed: int, step: int) -> torch.Generator:
+    """Return the random numbers of one step; they depend on nothing that came before it."""
+    return torch.Generator().manual_seed(seed * 1_000_003 + step)
+
+
+def cosine_rate(step: int, steps: int, warm_up: int = 100) -> float:
+    """Return the share of the peak learning rate at `step`: linear warm-up, then a half cosine."""
+    if step < warm_up:
+        return (step + 1) / warm_up
+    progress = (step - warm_up) / max(1, steps - warm_up)
+    return 0.5 * (1 + float(torch.cos(torch.tensor(progress * torch.pi))))
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a stage keeps its checkpoint and curve, and how often it writes them."""
+
+    folder: Path
+    name: str
+    steps: int
+    save_every: int = 250
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / f"{self.name}.pt"
+
+    @property
+    def curve(self) -> Path:
+        return self.folder / f"{self.name}.jsonl"
+
+
+def save_checkpoint(run: Run, step: int, parts: Mapping[str, Stateful]) -> None:
+    """Write every part's state under a temporary name, then rename: a kill leaves the old one."""
+    state = {"step": step, **{name: part.state_dict() for name, part in parts.items()}}
+    temporary = run.checkpoint.with_suffix(".pt.part")
+    torch.save(state, temporary)
+    os.replace(temporary, run.checkpoint)
+
+
+def restore_checkpoint(run: Run, parts: Mapping[str, Stateful]) -> int:
+    """Load the last checkpoint into `parts` and return its step; 0 where there is none."""
+    if not run.checkpoint.exists():
+        return 0
+    state = torch.load(run.checkpoint, map_location="cpu", weights_only=True)
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    return state["step"]
+
+
+def _forget_curve_after(run: Run, step: int) -> None:
+    """Drop the curve's lines of steps that will be run again."""
+    if not run.curve.exists():
+        return
+    lines = [line for line in run.curve.read_text().splitlines() if json.loads(line)["step"] < step]
+    run.curve.write_text("".join(f"{line}\n" for line in lines))
+
+
+def train(
+    run: Run, parts: Mapping[str, Stateful], take_step: Callable[[int], dict[str, float]]
+) -> None:
+    """Call `take_step(step)` for every step that is left and keep checkpoint and curve.
+
+    `take_step` must draw its random numbers from `step_generator`: then the losses after a resume
+    are those of a run that was never interrupted.
+    """
+    run.folder.mkdir(parents=True, exist_ok=True)
+    first = restore_checkpoint(run, parts)
+    _forget_curve_after(run, first)
+    with (
+        run.curve.open("a") as curve,
+        tqdm(total=run.steps, initial=first, desc=run.name, mininterval=5) as bar,
+    ):
+        for step in range(first, run.steps):
+            started = time.monotonic()
+            figures = take_step(step)
+            seconds = round(time.monotonic() - started, 3)
+            curve.write(json.dumps({"step": step, **figures, "seconds": seconds}) + "\n")
+            bar.set_postfix({key: f"{value:.4g}" for key, value in figures.items()}, refresh=False)
+            bar.update()
+            if (step + 1) % run.save_every == 0 or step + 1 == run.steps:
+                curve.flush()
+                save_checkpoint(run, step + 1, parts)

@@ -1,0 +1,45 @@
+"""Random views of pictures for the starter's stages, drawn from an explicit generator."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+MIRROR_PAIRS = ((2, 3), (4, 5), (7, 8))
+
+
+def mirror_labels(labels: np.ndarray) -> np.ndarray:
+    """Return the label map [H, W] mirrored, with left and right parts exchanged."""
+    table = np.arange(256, dtype=np.uint8)
+    for left, right in MIRROR_PAIRS:
+        table[left], table[right] = right, left
+    return np.ascontiguousarray(table[labels[:, ::-1]])
+
+
+def random_crop(picture: np.ndarray, size: int, scale: float, rng: np.random.Generator):
+    """Return a random square of `size` pixels out of `picture` [H, W, C] shrunk by `scale`."""
+    side = max(size, round(size / scale))
+    height, width = picture.shape[:2]
+    side = min(side, height, width)
+    top = int(rng.integers(0, height - side + 1))
+    left = int(rng.integers(0, width - side + 1))
+    view = picture[top : top + side, left : left + side]
+    if side == size:
+        return view
+    return cv2.resize(view, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def jitter_colour(picture: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
+    """Return float32 `picture` in 0..1 with its light, contrast and colours changed."""
+    picture = picture ** np.float32(np.exp(rng.normal(0, 0.25 * strength)))
+    grey = picture.mean(axis=2, keepdims=True)
+    saturation = np.float32(np.exp(rng.normal(0, 0.35 * strength)))
+    if rng.random() < 0.06 * strength:
+        saturation = np.float32(0.0)
+    picture = grey + (picture - grey) * saturation
+    gain = np.exp(rng.normal(0, 0.10 * strength, 3)).astype(np.float32)
+    contrast = np.float32(np.exp(rng.normal(0, 0.2 * strength)))
+    shift = np.float32(rng.normal(0, 0.05 * strength))
+    middle = picture.mean()
+    picture = ((picture - middle) * contrast + middle) * gain + shift
+    return np.clip(picture, 0, 1, out=picture)

@@ -1,0 +1,79 @@
+"""Write the trained stages as one diffusers pipeline folder with the other starter files in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import StableDiffusionInpaintPipeline
+
+from ...models.checkpoints import write_weights
+from ...models.face_edit import write_face_edit
+from .networks import build_scheduler
+from .recipe import Recipe
+from .vae import preview_factors
+
+
+def export(settings: Mapping[str, Any], work: Path, out: Path) -> Path:
+    """Export every stage to `out` (which must not exist yet) in fp16 and return the folder."""
+    if out.exists():
+        raise ValueError(f"{out} exists already. Move it away or name another folder with --out.")
+    recipe = Recipe(settings, work)
+    unet, text_encoder = recipe.unet
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent) as temporary:
+        folder = Path(temporary) / "starter"
+        pipeline = StableDiffusionInpaintPipeline(
+            vae=recipe.vae,
+            text_encoder=text_encoder,
+            tokenizer=recipe.tokenizer,
+            unet=unet,
+            scheduler=build_scheduler(),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+        factors = preview_factors(recipe.vae, recipe.data, recipe.size)
+        pipeline.to(torch.float16).save_pretrained(folder)
+        (folder / "vae" / "latent_preview.json").write_text(json.dumps(factors))
+        shutil.rmtree(folder / "tokenizer")
+        shutil.copytree(work / "tokenizer", folder / "tokenizer")
+        _write_face_parser(recipe, folder)
+        _write_face_edit(recipe, folder)
+        folder.rename(out)
+    return out
+
+
+def _half(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {
+        name: value.half().contiguous() if value.is_floating_point() else value
+        for name, value in tensors.items()
+        if not name.endswith("num_batches_tracked")
+    }
+
+
+def _write_face_parser(recipe: Recipe, folder: Path) -> None:
+    size = str(recipe.settings["face_parser"]["input_size"])
+    metadata = {"visage.kind": "face_parser", "visage.input_size": size}
+    (folder / "face_parser").mkdir()
+    weights = _half(recipe.face_parser.state_dict())
+    write_weights(folder / "face_parser" / "model.safetensors", weights, metadata)
+
+
+def _write_face_edit(recipe: Recipe, folder: Path) -> None:
+    kv, adapter = recipe.face_edit
+    unet_file = next((folder / "unet").glob("*.safetensors"))
+    metadata = {
+        "visage.base_sha256": hashlib.sha256(unet_file.read_bytes()).hexdigest(),
+        "visage.steps": str(recipe.settings["face_edit"]["steps"]),
+        "visage.config": json.dumps(recipe.settings["face_edit"]),
+    }
+    (folder / "face_edit").mkdir()
+    path = folder / "face_edit" / "model.safetensors"
+    write_face_edit(path, _half(kv), _half(adapter), metadata)

@@ -1,0 +1,69 @@
+"""The starter networks, built from the recipe: SD 1.5's architecture families, only narrower."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+LATENT_SCALE = 0.18215
+TOKENS = 77
+
+
+def build_vae(network: Mapping[str, Any], size: int) -> AutoencoderKL:
+    """Return an f8 autoencoder with 4 latent channels; `network` holds widths and depth."""
+    levels = len(network["block_out_channels"])
+    return AutoencoderKL(
+        block_out_channels=tuple(network["block_out_channels"]),
+        layers_per_block=network["layers_per_block"],
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        latent_channels=4,
+        sample_size=size,
+        scaling_factor=LATENT_SCALE,
+    )
+
+
+def build_text_encoder(network: Mapping[str, Any], tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    """Return a CLIP text model over the vocabulary of `tokenizer`."""
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        max_position_embeddings=TOKENS,
+        projection_dim=network["hidden_size"],
+        hidden_act="quick_gelu",
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        **network,
+    )
+    return CLIPTextModel(config)
+
+
+def build_unet(network: Mapping[str, Any], text_width: int, latent_size: int):
+    """Return a 9-channel inpainting UNet with SD 1.5's topology: 4 levels, 12 decoder layers."""
+    return UNet2DConditionModel(
+        sample_size=latent_size,
+        in_channels=9,
+        out_channels=4,
+        layers_per_block=2,
+        block_out_channels=tuple(network["block_out_channels"]),
+        down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
+        up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
+        cross_attention_dim=text_width,
+        attention_head_dim=tuple(network["heads"]),
+    )
+
+
+def build_scheduler() -> DDIMScheduler:
+    """Return Stable Diffusion's noise schedule (noise prediction, scaled-linear betas)."""
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        num_train_timesteps=1000,
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+    )

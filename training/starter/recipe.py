@@ -1,0 +1,128 @@
+"""The whole recipe: render, train every stage, export to a diffusers pipeline folder.
+
+Every stage keeps its checkpoint in the work folder and its result is used by the next; a run that
+was killed goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .dataset import PortraitSet, load_set, render_set
+
+RECIPE = Path(__file__).with_name("recipe.json")
+STAGES = ("data", "tokenizer", "vae", "text", "unet", "face_parser", "face_edit")
+
+
+def read_recipe(path: Path = RECIPE) -> dict[str, Any]:
+    """Return the recipe's settings; raises ValueError for a file that is not one."""
+    try:
+        recipe = json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(f"The recipe {path} cannot be read: {error}.") from error
+    missing = ({"seed"} | set(STAGES)) - set(recipe)
+    if missing:
+        raise ValueError(f"The recipe {path} lacks the sections {sorted(missing)}.")
+    return recipe
+
+
+class Recipe:
+    """The stages as properties: each is trained, or read from its checkpoint, when first used."""
+
+    def __init__(self, settings: Mapping[str, Any], work: Path) -> None:
+        self.settings = settings
+        self.seed = settings["seed"]
+        self.size = settings["data"]["size"]
+        self.work = work
+
+    @cached_property
+    def data(self) -> PortraitSet:
+        settings = self.settings["data"]
+        arguments = (self.work, "train", settings["portraits"])
+        render_set(*arguments, settings["render_size"])
+        return load_set(*arguments)
+
+    @cached_property
+    def tokenizer(self):
+        from .tokenizer import load_tokenizer, train_tokenizer
+
+        folder = self.work / "tokenizer"
+        if (folder / "tokenizer_config.json").exists():
+            return load_tokenizer(folder)
+        captions = [caption for fact in self.data.facts for caption in fact["captions"]]
+        return train_tokenizer(captions, self.settings["tokenizer"]["merges"], folder)
+
+    @cached_property
+    def vae(self):
+        from .vae import standardise_latents, train_vae
+
+        vae = train_vae(self.settings["vae"], self.seed, self.size, self.data, self.work)
+        standardise_latents(vae, self.data, self.size)
+        return vae
+
+    @cached_property
+    def text(self):
+        from .text import train_text
+
+        settings = self.settings["text"]
+        return train_text(settings, self.seed, self.tokenizer, self.data.facts, self.work)
+
+    @cached_property
+    def examples(self):
+        from .inpainting import encode_examples
+
+        path = self.work / "examples.pt"
+        variants = self.settings["unet"]["variants"]
+        return encode_examples(self.vae, self.data, self.size, variants, self.seed, path)
+
+    @cached_property
+    def unet(self):
+        """The UNet and the text encoder that was trained with it."""
+        from .unet import train_unet
+
+        return train_unet(
+            self.settings["unet"],
+            self.seed,
+            self.tokenizer,
+            self.text,
+            self.data.facts,
+            self.examples,
+            self.work,
+        )
+
+    @cached_property
+    def face_parser(self):
+        from .face_parser import train_face_parser
+
+        return train_face_parser(self.settings["face_parser"], self.seed, self.data, self.work)
+
+    @cached_property
+    def face_edit(self):
+        """The K/V differences and the text adapter."""
+        from .face_edit import train_face_edit
+
+        unet, text_encoder = self.unet
+        return train_face_edit(
+            self.settings["face_edit"],
+            self.seed,
+            self.tokenizer,
+            text_encoder,
+            unet,
+            self.data.facts,
+            self.examples,
+            self.work,
+        )
+
+
+def run(settings: Mapping[str, Any], work: Path, stage: str, threads: int | None = None) -> None:
+    """Train up to and including `stage`; the stages before it are read from their checkpoints."""
+    if threads:
+        torch.set_num_threads(threads)
+    work.mkdir(parents=True, exist_ok=True)
+    getattr(Recipe(settings, work), stage)

@@ -1,0 +1,109 @@
+"""Stage: the 9-channel inpainting UNet, and with it the text encoder, on latents made before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..loop import AveragedWeights, Run, cosine_rate, step_generator, train
+from .inpainting import LatentSet
+from .networks import build_scheduler, build_unet
+from .tokenizer import tokenize
+
+
+def draw_captions(facts: list[dict], portraits, dropout: float, rng) -> list[str]:
+    """Return one caption a portrait; some are left empty for classifier-free guidance."""
+    return [
+        "" if rng.random() < dropout else str(rng.choice(facts[int(index)]["captions"]))
+        for index in portraits
+    ]
+
+
+def noise_examples(examples: LatentSet, batch: int, step: int, seed: int, scheduler):
+    """Return (portraits, noisy latents, UNet input, noise, timesteps) of one training step."""
+    random = step_generator(seed, step)
+    chosen = torch.randint(len(examples.latents), (batch,), generator=random)
+    latents = examples.latents[chosen].float()
+    noise = torch.randn(latents.shape, generator=random)
+    # One timestep from each equal share of the schedule: the loss varies less between steps.
+    share = torch.rand(1, generator=random) + torch.arange(batch)
+    timesteps = (share / batch * scheduler.config.num_train_timesteps).long() % 1000
+    noisy = scheduler.add_noise(latents, noise, timesteps)
+    shown = torch.cat([noisy, examples.concat[chosen].float()], dim=1)
+    return examples.portrait[chosen], shown, noise, timesteps
+
+
+def min_snr_weight(scheduler, timesteps: Tensor, gamma: float) -> Tensor:
+    """Return min(SNR, gamma) / SNR [B, 1, 1, 1] for noise prediction.
+
+    Hang et al., "Efficient Diffusion Training via Min-SNR Weighting Strategy", ICCV 2023, eq. 5.
+    """
+    alphas = scheduler.alphas_cumprod[timesteps]
+    ratio = alphas / (1 - alphas)
+    return (ratio.clamp(max=gamma) / ratio)[:, None, None, None]
+
+
+def train_unet(
+    recipe: dict[str, Any],
+    seed: int,
+    tokenizer,
+    text_encoder,
+    facts: list[dict],
+    examples: LatentSet,
+    folder: Path,
+):
+    """Train the UNet with the text encoder; returns both with their averaged weights."""
+    torch.manual_seed(seed)
+    width, latent_size = text_encoder.config.hidden_size, examples.latents.shape[-1]
+    unet = build_unet(recipe["network"], width, latent_size).to(memory_format=torch.channels_last)
+    text_encoder.train()
+    scheduler = build_scheduler()
+    averages = [AveragedWeights(module, recipe["ema"]) for module in (unet, text_encoder)]
+    groups = [
+        {"params": list(unet.parameters()), "peak": recipe["learning_rate"]},
+        {"params": list(text_encoder.parameters()), "peak": recipe["text_learning_rate"]},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.99), weight_decay=1e-2)
+    run = Run(folder, "unet", recipe["steps"])
+
+    def take_step(step: int) -> dict[str, float]:
+        rng = np.random.default_rng([seed, 5, step])
+        portraits, shown, noise, timesteps = noise_examples(
+            examples, recipe["batch"], step, seed, scheduler
+        )
+        ids = tokenize(tokenizer, draw_captions(facts, portraits, recipe["caption_dropout"], rng))
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * cosine_rate(step, run.steps)
+        with torch.autocast("cpu", torch.bfloat16):
+            text = text_encoder(input_ids=ids).last_hidden_state
+            shown = shown.contiguous(memory_format=torch.channels_last)
+            predicted = unet(shown, timesteps, text, return_dict=False)[0].float()
+        weight = min_snr_weight(scheduler, timesteps, recipe["min_snr_gamma"])
+        # Outside the mask the answer is given; most of the loss belongs inside.
+        weight = weight * (0.25 + shown[:, 4:5])
+        loss = (weight * (predicted - noise).square()).mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        for group in optimizer.param_groups:
+            torch.nn.utils.clip_grad_norm_(group["params"], 1.0)
+        optimizer.step()
+        for average, module in zip(averages, (unet, text_encoder), strict=True):
+            average.update(module)
+        plain = (predicted.detach() - noise).square().mean()
+        return {"loss": loss.item(), "mse": plain.item()}
+
+    parts = {
+        "unet": unet,
+        "text_encoder": text_encoder,
+        "unet_average": averages[0],
+        "text_average": averages[1],
+        "optimizer": optimizer,
+    }
+    train(run, parts, take_step)
+    unet.load_state_dict(averages[0].weights)
+    text_encoder.load_state_dict(averages[1].weights)
+    return unet.eval(), text_encoder.eval()
