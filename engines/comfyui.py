@@ -7,7 +7,8 @@ only inside ComfyUI.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ import node_helpers
 import torch
 import torch.nn.functional as F
 from comfy.model_patcher import ModelPatcher
-from comfy.patcher_extension import WrappersMP, merge_nested_dicts
+from comfy.patcher_extension import WrappersMP
 
 from ..models.checkpoints import read_weights
 from ..models.face_edit import FaceEditWeights, require_matching_shapes
@@ -58,16 +59,21 @@ def load_starter(folder: Path = STARTER) -> tuple[ModelPatcher, comfy.sd.CLIP, c
     return model, _load_clip(folder), vae
 
 
+class _WidthRatio(Fraction):
+    """A level's width over the first level's; ComfyUI multiplies by it and needs whole numbers."""
+
+    def __mul__(self, channels: int) -> int:
+        return int(super().__mul__(channels))
+
+    __rmul__ = __mul__
+
+
 def unet_config(config: dict[str, Any]) -> dict[str, Any]:
     """ComfyUI's description of the UNet which a diffusers UNet2DConditionModel config describes.
 
-    Raises ValueError for a UNet whose widths or heads ComfyUI's SD 1.5 class cannot express.
+    Raises ValueError for attention heads which ComfyUI's SD 1.5 class cannot express.
     """
     channels, layers = config["block_out_channels"], config["layers_per_block"]
-    if any(width % channels[0] for width in channels):
-        raise ValueError(
-            f"UNet widths {channels} are not multiples of the first, which ComfyUI requires."
-        )
     levels = range(len(channels))
     down = [int(name.startswith("CrossAttn")) for name in config["down_block_types"]]
     up = [int(name.startswith("CrossAttn")) for name in reversed(config["up_block_types"])]
@@ -78,7 +84,7 @@ def unet_config(config: dict[str, Any]) -> dict[str, Any]:
         "in_channels": config["in_channels"],
         "out_channels": config["out_channels"],
         "model_channels": channels[0],
-        "channel_mult": [width // channels[0] for width in channels],
+        "channel_mult": [_WidthRatio(width, channels[0]) for width in channels],
         "num_res_blocks": [layers for _ in levels],
         "transformer_depth": [down[level] for level in levels for _ in range(layers)],
         "transformer_depth_output": [up[level] for level in levels for _ in range(layers + 1)],
@@ -277,37 +283,30 @@ def wrap_parser(parser: FaceParser) -> FaceParser:
     return parser
 
 
-def attach_inpaint(conditioning: Conditioning, condition: InpaintCondition) -> Conditioning:
-    """Conditioning which shows a 9-channel inpainting UNet the soft mask and the masked picture.
+def attach_inpaint(
+    conditionings: Sequence[Conditioning], condition: InpaintCondition
+) -> list[Conditioning]:
+    """Conditionings which show a 9-channel inpainting UNet the soft mask and the masked picture.
 
-    `noise_concat` carries the five channels past ComfyUI's rounding of the mask; the native keys
-    stay beside it, so a ComfyUI that does not know `noise_concat` inpaints as it always did.
+    Give the prompts of one run together, or they run in separate batches. `noise_concat` carries
+    the five channels past ComfyUI's rounding of the mask; the native keys stay beside it, so a
+    ComfyUI that does not know `noise_concat` inpaints as it always did. A sampling run with
+    another model raises ValueError, and one at another size gets the channels at that size.
     """
     values = {
         "noise_concat": condition.concat,
         "concat_latent_image": condition.masked_latent,
         "concat_mask": condition.mask.unsqueeze(1),
     }
-    attached = node_helpers.conditioning_set_values(conditioning, values)
-    return comfy.hooks.set_hooks_for_conditioning(attached, _INPAINT_HOOKS)
-
-
-class _InpaintHook(comfy.hooks.TransformerOptionsHook):
-    """Brings `_prepare_inpainting` into the sampling run of the conditioning that it travels on."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.transformers_dict = {
-            "wrappers": {WrappersMP.PREPARE_SAMPLING: {"visage_inpaint": [_prepare_inpainting]}}
-        }
-
-    def add_hook_patches(self, model, model_options, target_dict, registered) -> bool:
-        merge_nested_dicts(
-            model_options, {"transformer_options": self.transformers_dict}, copy_dict1=False
+    combined: dict = {}
+    return [
+        comfy.hooks.set_hooks_for_conditioning(
+            node_helpers.conditioning_set_values(conditioning, values),
+            _INPAINT_HOOKS,
+            cache=combined,
         )
-        # Not registered, hence taken off the conditioning: its work is done before the first step,
-        # and prompts whose hooks differ would run in separate batches.
-        return False
+        for conditioning in conditionings
+    ]
 
 
 def _prepare_inpainting(executor, model: ModelPatcher, noise_shape, conds, *args, **kwargs):
@@ -339,5 +338,11 @@ def _fit_channels(cond: dict[str, Any], model: ModelPatcher, noise_shape) -> dic
     return {**cond, "noise_concat": concat}
 
 
+# A hook travels on the conditioning, so all this is gone when the node is bypassed. There is one
+# for all conditionings, because those which share their hooks are batched together.
 _INPAINT_HOOKS = comfy.hooks.HookGroup()
-_INPAINT_HOOKS.add(_InpaintHook())
+_INPAINT_HOOKS.add(
+    comfy.hooks.TransformerOptionsHook(
+        {"wrappers": {WrappersMP.PREPARE_SAMPLING: {"visage_inpaint": [_prepare_inpainting]}}}
+    )
+)

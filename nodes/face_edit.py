@@ -175,9 +175,7 @@ class VisageSoftInpaint(io.ComfyNode):
         latent = {"samples": condition.latent}
         if noise_mask != "none":
             latent["noise_mask"] = to_latent_size(condition.mask, noise_mask == "soft")
-        return io.NodeOutput(
-            attach_inpaint(positive, condition), attach_inpaint(negative, condition), latent
-        )
+        return io.NodeOutput(*attach_inpaint((positive, negative), condition), latent)
 
 
 NODES: list[type[io.ComfyNode]] = [VisageLoadFaceEdit, VisageFaceAwareText, VisageSoftInpaint]

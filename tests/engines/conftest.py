@@ -1,0 +1,66 @@
+"""Models on both engines, and something to edit."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from visage.engines.diffusers import DiffusersEngine
+
+
+@pytest.fixture(scope="session")
+def diffusers_engine(random_starter) -> DiffusersEngine:
+    return DiffusersEngine.load(random_starter)
+
+
+@pytest.fixture(scope="session")
+def comfyui_models(comfy, random_starter):
+    """MODEL, CLIP and VAE of the random starter, loaded as a node loads them."""
+    from visage.engines.comfyui import load_starter
+
+    with torch.inference_mode():
+        return load_starter(random_starter)
+
+
+@pytest.fixture(scope="session")
+def four_channel_model(comfyui_models):
+    """A model for ordinary text-to-image sampling: no channels for a mask."""
+    import comfy.model_base
+    import comfy.supported_models
+    from comfy.model_patcher import ModelPatcher
+
+    description = comfyui_models[0].model.model_config
+    config = {**description.unet_config, "in_channels": 4}
+    plain = comfy.supported_models.SD15(config)
+    plain.unet_config.update(config)
+    return ModelPatcher(comfy.model_base.BaseModel(plain), torch.device("cpu"), torch.device("cpu"))
+
+
+@pytest.fixture
+def picture():
+    """Two pictures [2, 64, 80, 3]."""
+    return torch.rand(2, 64, 80, 3, generator=torch.Generator().manual_seed(3))
+
+
+@pytest.fixture
+def soft_mask():
+    """A disc with a wide soft edge, [1, 64, 80]."""
+    y, x = torch.meshgrid(torch.arange(64), torch.arange(80), indexing="ij")
+    distance = ((y - 30.0) ** 2 + (x - 42.0) ** 2).sqrt()
+    return ((30 - distance) / 20).clamp(0, 1).unsqueeze(0)
+
+
+@pytest.fixture
+def face_edit():
+    """Makes face-edit weights that fit an engine's UNet, with random differences."""
+    from visage.models.face_edit import FaceEditWeights
+
+    def make(engine, adapter=None) -> FaceEditWeights:
+        generator = torch.Generator().manual_seed(5)
+        kv = {
+            name: 0.1 * torch.randn(value.shape, generator=generator)
+            for name, value in engine.unet.named_parameters()
+            if "attn2.to_k" in name or "attn2.to_v" in name
+        }
+        return FaceEditWeights(kv, adapter, {})
+
+    return make
