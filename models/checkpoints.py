@@ -47,7 +47,7 @@ def _unpickle(path: Path) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "Unsupported" not in str(error):
+        if "Unsupported global" not in str(error):
             raise _damaged(path, error) from error
         raise ValueError(
             f"{path} holds Python objects besides tensors and is not opened, because a pickle can "

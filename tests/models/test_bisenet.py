@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from visage.models.bisenet import BiSeNet
+
+
+@pytest.mark.parametrize(
+    ("blocks", "tensors", "parameters"),
+    [((2, 2, 2, 2), 191, 13_300_416), ((3, 4, 6, 3), 287, 23_408_576)],
+)
+def test_is_the_public_network(blocks, tensors, parameters):
+    with torch.device("meta"):
+        network = BiSeNet(blocks=blocks)
+    assert len(network.state_dict()) == tensors
+    assert sum(p.numel() for p in network.parameters()) == parameters
+
+
+def test_three_heads_answer_at_the_input_size_even_where_it_is_odd():
+    network = BiSeNet(width=8).eval()
+    for logits in network(torch.randn(2, 3, 75, 101)):
+        assert logits.shape == (2, 19, 75, 101)
+
+
+def test_every_parameter_learns():
+    network = BiSeNet(width=8)
+    sum(logits.square().mean() for logits in network(torch.randn(2, 3, 64, 64))).backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
