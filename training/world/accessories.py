@@ -13,7 +13,9 @@ from .labels import LABEL
 from .light import CLOTH_WRAP, Lights, shade
 
 
-def paint_glasses(canvas: Canvas, person: Identity, now: Circumstance, frame: Frame, lights: Lights) -> None:
+def paint_glasses(
+    canvas: Canvas, person: Identity, now: Circumstance, frame: Frame, lights: Lights
+) -> None:
     """Frames, lenses and side arms. Skin seen through a lens is labelled glasses, eyes and brows stay."""
     if now.glasses == "none":
         return
@@ -41,14 +43,21 @@ def paint_glasses(canvas: Canvas, person: Identity, now: Circumstance, frame: Fr
     frame_cover = frame_cover * on_head
     lens = frame.coverage(distance) * on_head
     where = frame.where
-    drop = blur(shifted(frame_cover, -0.03 * frame.k * lights.direction[0], 0.035 * frame.k), 0.014 * frame.k)
+    drop = blur(
+        shifted(frame_cover, -0.03 * frame.k * lights.direction[0], 0.035 * frame.k),
+        0.014 * frame.k,
+    )
     canvas.darken(where, 0.35 * drop * (1 - frame_cover), (0.9, 1, 1))
-    glare = smooth(np.sin((u * 0.8 + v * 1.1) * 9.0 + now.seed % 6), 0.55, 0.95) * smooth(v, e + 0.1, e - 0.14)
+    glare = smooth(np.sin((u * 0.8 + v * 1.1) * 9.0 + now.seed % 6), 0.55, 0.95) * smooth(
+        v, e + 0.1, e - 0.14
+    )
     labels = canvas.labels[where]
     seen = np.isin(labels, [LABEL[n] for n in ("left_eye", "right_eye", "left_brow", "right_brow")])
     if sun:
         tint = linear(((26, 24, 28), (58, 38, 26), (30, 40, 52))[now.seed % 3])
-        fade = tint * (0.6 + 1.1 * smooth(v, e - 0.15, e + 0.2))[..., None] * (0.4 + 0.6 * lights.sky)
+        fade = (
+            tint * (0.6 + 1.1 * smooth(v, e - 0.15, e + 0.2))[..., None] * (0.4 + 0.6 * lights.sky)
+        )
         canvas.paint(where, fade, 0.93 * lens)
         canvas.paint(where, lights.sky * 0.9, 0.22 * glare * lens)
         labels[lens > 0.5] = LABEL["glasses"]
@@ -60,7 +69,14 @@ def paint_glasses(canvas: Canvas, person: Identity, now: Circumstance, frame: Fr
     canvas.paint(where, tone, frame_cover, "glasses")
 
 
-def paint_hat(canvas: Canvas, person: Identity, now: Circumstance, frame: Frame, lights: Lights, hair_top: float) -> None:
+def paint_hat(
+    canvas: Canvas,
+    person: Identity,
+    now: Circumstance,
+    frame: Frame,
+    lights: Lights,
+    hair_top: float,
+) -> None:
     """A beanie, cap or brimmed hat over the top of the head; hair_top is the hair's thickness."""
     if now.hat == "none":
         return
@@ -78,7 +94,7 @@ def paint_hat(canvas: Canvas, person: Identity, now: Circumstance, frame: Frame,
         radius = radius + 0.10 * smooth(np.abs(np.sin(angle)), 0.5, 1.0)
     turn = math.sin(now.yaw)
     tilt = -0.45 * math.sin(now.pitch)
-    edge_y = -0.66 + tilt + 0.16 * (x - 0.3 * turn) ** 2 * (-1.0 if now.hat != "beanie" else 0.4)
+    edge_y = -0.60 + tilt + (0.30 if now.hat != "brim" else 0.05) * (x - 0.3 * turn) ** 2
     dome = np.minimum(radius - rho, edge_y - y)
     t = np.clip(rho / radius, 0, 1)
     z = np.sqrt(np.maximum(1 - t * t * 0.96, 0.02))
@@ -88,10 +104,16 @@ def paint_hat(canvas: Canvas, person: Identity, now: Circumstance, frame: Frame,
     if now.hat == "beanie":
         rib = np.sin(np.arcsin(np.clip(x / (person.face_width + puff + 0.02), -1, 1)) * 34.0)
         fold = smooth(y, edge_y - 0.30, edge_y - 0.27)
-        weave = weave * (1.0 + 0.14 * rib * min(1.0, k / 70)) * (1.0 - 0.35 * bump(y, edge_y, 0, 0, 1, 1) * 0)
-        weave = weave * (1.0 - 0.4 * cv2.exp(-np.minimum(((y - edge_y + 0.29) * 26) ** 2, 60)) + 0.06 * fold)
+        weave = (
+            weave
+            * (1.0 + 0.14 * rib * min(1.0, k / 70))
+            * (1.0 - 0.35 * bump(y, edge_y, 0, 0, 1, 1) * 0)
+        )
+        weave = weave * (
+            1.0 - 0.4 * cv2.exp(-np.minimum(((y - edge_y + 0.29) * 26) ** 2, 30)) + 0.06 * fold
+        )
     elif now.hat == "cap":
-        seam = cv2.exp(-np.minimum(((x - 0.5 * turn * z) * 45) ** 2, 60))
+        seam = cv2.exp(-np.minimum(((x - 0.5 * turn * z) * 45) ** 2, 30))
         weave = weave * (1.0 - 0.25 * seam)
     else:
         ribbon = smooth(y, edge_y - 0.24, edge_y - 0.22)
@@ -99,15 +121,21 @@ def paint_hat(canvas: Canvas, person: Identity, now: Circumstance, frame: Frame,
     colour = shade(lights, tone * weave[..., None], nx, ny, z, 0.9, np.float32(1.0), CLOTH_WRAP)
     cover = frame.coverage(dome)
     shadow = blur(shifted(cover, -0.06 * k * lights.direction[0], 0.16 * k), 0.06 * k)
-    canvas.darken(where, 0.55 * np.clip(shadow - cover, 0, 1) * smooth(rho, radius + 0.1, radius - 0.1), (0.85, 1, 1))
+    canvas.darken(
+        where,
+        0.55 * np.clip(shadow - cover, 0, 1) * smooth(rho, radius + 0.1, radius - 0.1),
+        (0.85, 1, 1),
+    )
     canvas.paint(where, colour, cover, "hat")
     if now.hat != "beanie":
-        _paint_visor(canvas, now, frame, lights, where, x, y, tone, weave, edge_y, turn, tilt, person)
+        _paint_visor(
+            canvas, now, frame, lights, where, x, y, tone, weave, edge_y, turn, tilt, person
+        )
 
 
 def _paint_visor(canvas, now, frame, lights, where, x, y, tone, weave, edge_y, turn, tilt, person):
     if now.hat == "cap":
-        centre, half, drop = 0.55 * turn, 0.66, 0.20
+        centre, half, drop = 0.55 * turn, 0.74, 0.27
         x0 = (x - centre) / half
         arch = np.sqrt(np.maximum(1 - np.clip(x0, -1, 1) ** 2, 0))
         low = -0.70 + tilt + drop * arch
@@ -120,9 +148,16 @@ def _paint_visor(canvas, now, frame, lights, where, x, y, tone, weave, edge_y, t
         high = -0.74 + tilt - 0.13 * arch
     inside = np.minimum(np.minimum(low - y, y - high), (1 - np.abs(x0)) * half)
     cover = frame.coverage(inside)
-    shadow = blur(shifted(cover, -0.05 * frame.k * lights.direction[0], 0.13 * frame.k), 0.05 * frame.k)
+    shadow = blur(
+        shifted(cover, -0.05 * frame.k * lights.direction[0], 0.13 * frame.k), 0.05 * frame.k
+    )
     rows = smooth(np.abs(x), 0.85, 0.65)
     canvas.darken(where, 0.6 * np.clip(shadow - cover, 0, 1) * rows, (0.85, 1, 1))
     across = np.clip((y - high) / np.maximum(low - high, 0.02), 0, 1)
     level = (0.95 - 0.45 * across - 0.2 * smooth(inside, 0.03, 0.0))[..., None]
-    canvas.paint(where, tone * level * (0.8 + 0.2 * weave[..., None]) * (lights.key * 0.75 + lights.sky * 0.8), cover, "hat")
+    canvas.paint(
+        where,
+        tone * level * (0.8 + 0.2 * weave[..., None]) * (lights.key * 0.75 + lights.sky * 0.8),
+        cover,
+        "hat",
+    )

@@ -46,7 +46,7 @@ def describe_attributes(person: Identity, now: Circumstance, labels: np.ndarray)
             "Mustache": now.facial_hair in ("moustache", "goatee", "beard"),
             "Narrow_Eyes": person.eye_open * (1 - now.eyes_closed) < 0.8,
             "No_Beard": now.facial_hair in ("none", "moustache"),
-            "Oval_Face": person.jaw < 0.83 and person.chubby < 0.4,
+            "Oval_Face": person.jaw < 0.80 and person.chubby < 0.4,
             "Pale_Skin": person.melanin < 0.12,
             "Pointy_Nose": person.nose_width < 0.152 and person.nose_bridge > 1.0,
             "Receding_Hairline": now.hair_style == "receding" and now.hat == "none",

@@ -10,9 +10,7 @@ from .circumstance import Circumstance
 from .fields import cloud, sample
 
 # Bundled photographs of scikit-image in which nobody can be seen.
-PHOTOGRAPHS = (
-    "brick chelsea coffee grass gravel hubble_deep_field moon motorcycle_left rocket coins clock".split()
-)
+PHOTOGRAPHS = "brick chelsea coffee grass gravel hubble_deep_field moon motorcycle_left rocket coins clock".split()
 
 
 @lru_cache(maxsize=1)
@@ -34,8 +32,11 @@ def paint_background(now: Circumstance, width: int) -> np.ndarray:
     """Linear colour [width, width, 3]."""
     rng = np.random.default_rng([0xBAC, now.seed])
     first = rng.uniform(0.1, 0.95, 3).astype(np.float32)
-    first = first * 0.45 + first.mean() * 0.55
-    second = np.clip(first * rng.uniform(0.45, 1.5) + rng.normal(0, 0.08, 3), 0.03, 1).astype(np.float32)
+    vivid = np.float32(0.55 if rng.random() < 0.3 else 0.22)
+    first = first * vivid + first.mean() * (1 - vivid)
+    second = np.clip(first * rng.uniform(0.45, 1.5) + rng.normal(0, 0.05, 3), 0.03, 1).astype(
+        np.float32
+    )
     first, second = first * first, second * second
     axis = np.linspace(-1, 1, width, dtype=np.float32)
     if now.background == "photo":
@@ -52,7 +53,9 @@ def paint_background(now: Circumstance, width: int) -> np.ndarray:
     else:
         zoom, ox, oy = rng.uniform(40, 150), *rng.uniform(0, 500, 2)
         ones = np.ones((width, width), np.float32)
-        mix = 0.5 + 0.3 * sample(cloud(91, 1.7), axis[None, :] * zoom * ones + ox, axis[:, None] * zoom * ones + oy)
+        mix = 0.5 + 0.3 * sample(
+            cloud(91, 1.7), axis[None, :] * zoom * ones + ox, axis[:, None] * zoom * ones + oy
+        )
     return first + np.clip(mix, 0, 1).astype(np.float32)[..., None] * (second - first)
 
 
@@ -70,4 +73,7 @@ def _photograph(now: Circumstance, rng: np.random.Generator, width: int) -> np.n
     if amount > 0:
         crop = cv2.resize(crop, (small, small), interpolation=cv2.INTER_AREA)
         crop = cv2.GaussianBlur(crop, (0, 0), 0.5 + 9.0 * amount * amount)
-    return np.ascontiguousarray(cv2.resize(crop, (width, width), interpolation=cv2.INTER_LINEAR)) * gain
+    return (
+        np.ascontiguousarray(cv2.resize(crop, (width, width), interpolation=cv2.INTER_LINEAR))
+        * gain
+    )

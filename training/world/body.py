@@ -22,17 +22,19 @@ def body_planes(now: Circumstance, frame: Frame) -> tuple[np.ndarray, np.ndarray
 
 
 def _neck_half(person: Identity, y: np.ndarray) -> np.ndarray:
-    base = (0.47 if person.male else 0.385) + 0.06 * person.chubby
-    return curve(y, [0.3, 0.8, 1.15, 1.4, 1.62], [base, base * 0.96, base * 0.98, base * 1.18, base * 1.75])
+    base = (0.525 if person.male else 0.425) + 0.06 * person.chubby
+    return curve(
+        y, [0.3, 0.8, 1.15, 1.4, 1.62], [base, base * 0.97, base * 0.97, base * 1.12, base * 1.7]
+    )
 
 
 def _torso_top(person: Identity, x: np.ndarray) -> np.ndarray:
-    wide = 1.62 if person.male else 1.42
+    wide = 2.05 if person.male else 1.78
     ax = np.abs(x)
     return curve(
         ax,
-        [0.0, 0.42, 0.75, wide * 0.72, wide * 0.92, wide, wide + 0.1],
-        [1.30, 1.38, 1.52, 1.68, 1.86, 2.2, 3.4],
+        [0.0, 0.46, 0.78, wide * 0.72, wide * 0.92, wide, wide + 0.1],
+        [1.16, 1.26, 1.42, 1.62, 1.82, 2.25, 3.6],
     )
 
 
@@ -50,7 +52,9 @@ def _opening(now: Circumstance, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return 1.12 - y
 
 
-def paint_body(canvas: Canvas, person: Identity, now: Circumstance, frame: Frame, lights: Lights) -> None:
+def paint_body(
+    canvas: Canvas, person: Identity, now: Circumstance, frame: Frame, lights: Lights
+) -> None:
     """Neck and torso behind the head, with the shadow that the head throws on them."""
     x, y = body_planes(now, frame)
     rows = slice(int(np.argmax(y.max(1) > 0.3)), None)
@@ -76,9 +80,11 @@ def _paint_neck(canvas, person, now, frame, lights, where, x, y):
     under = smooth(y, 1.5, 0.85)
     d = lights.direction
     slide = x - (-d[0] * 0.25)
-    shadow = 0.85 * smooth(y + 0.35 * slide * slide, 1.42 - 0.25 * d[1], 1.05 - 0.25 * d[1])
-    collar = 0.5 * bump(x, y, 0, 1.38, 0.06, 0.07) - 0.22 * bump(np.abs(x), y, 0.3, 1.46 + 0.0, 0.24, 0.035)
-    open_sky = 1.0 - 0.62 * under - 0.3 * np.abs(collar)
+    shadow = 0.65 * smooth(y + 0.35 * slide * slide, 1.42 - 0.25 * d[1], 1.05 - 0.25 * d[1])
+    collar = 0.5 * bump(x, y, 0, 1.38, 0.06, 0.07) - 0.22 * bump(
+        np.abs(x), y, 0.3, 1.46 + 0.0, 0.24, 0.035
+    )
+    open_sky = 0.86 - 0.40 * under - 0.3 * np.abs(collar)
     colour = shade(lights, skin, nx, ny, nz, open_sky, (1.0 - shadow) * (1 - 0.3 * np.abs(collar)))
     canvas.paint(where, colour, cover, "neck")
 
@@ -98,11 +104,17 @@ def _paint_clothes(canvas, person, now, frame, lights, where, x, y):
     drape = np.sin((np.abs(x) * 1.3 - (y - 1.4) * 2.2) * 5.0) * smooth(y, 1.5, 2.0)
     height = 0.055 * fold + 0.012 * drape
     dx = cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=3, scale=frame.k / 8) - 0.42 * x
-    dy = cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3, scale=frame.k / 8) + 0.55 * smooth(torso, 0.6, 0.0)
+    dy = cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3, scale=frame.k / 8) + 0.55 * smooth(
+        torso, 0.6, 0.0
+    )
     nz = 1.0 / np.sqrt(1 + dx * dx + dy * dy)
     colour = cloth_colour(now, frame, x, y)
     edge = smooth(-opening, 0.0, 0.16)
-    band = smooth(np.abs(-opening * 0.5 - 0.05), 0.012, 0.0) if now.clothes in ("crew", "scoop") else 0.0
+    band = (
+        smooth(np.abs(-opening * 0.5 - 0.05), 0.012, 0.0)
+        if now.clothes in ("crew", "scoop")
+        else 0.0
+    )
     head_shadow = 0.55 * bump(x + 0.3 * lights.direction[0], y, 0, 1.2, 0.75, 0.42)
     open_sky = (0.72 + 0.28 * edge) * (1.0 - 0.3 * band)
     lit = (1.0 - head_shadow) * (0.75 + 0.25 * edge)
@@ -130,17 +142,26 @@ def cloth_colour(now: Circumstance, frame: Frame, x, y) -> np.ndarray:
 
 def _paint_collar(canvas, now, frame, lights, where, x, y):
     ax = np.abs(x)
-    flap = np.minimum(ax - (1.56 - y) * 0.55, np.minimum((1.86 - y) * 0.9 - (ax - 0.1) * 0.35, 0.62 - ax))
+    flap = np.minimum(
+        ax - (1.56 - y) * 0.55, np.minimum((1.86 - y) * 0.9 - (ax - 0.1) * 0.35, 0.62 - ax)
+    )
     flap = np.minimum(flap, y - 1.16 - 0.2 * ax)
     light = linear(WEAR_COLOURS[now.clothes_colour]) * 1.08
-    level = (lights.key * 0.62 + lights.sky * 0.8) * (1.0 - 0.35 * smooth(flap, 0.07, 0.0))[..., None]
+    level = (lights.key * 0.62 + lights.sky * 0.8) * (1.0 - 0.35 * smooth(flap, 0.07, 0.0))[
+        ..., None
+    ]
     if now.necktie:
         tie_half = np.where(y < 1.66, 0.10 + 0.02 * np.abs(y - 1.55), 0.085 + 0.10 * (y - 1.66))
         tie = frame.coverage(np.minimum(tie_half - ax, y - 1.47))
         knot = 1.0 - 0.5 * bump(x, y, 0, 1.68, 0.3, 0.02) - 1.6 * ax
         stripe = 0.85 + 0.3 * smooth(np.sin((x + y) * 26), -0.2, 0.2)
         tone = linear(WEAR_COLOURS[now.clothes_second]) * 0.9
-        canvas.paint(where, tone * (knot * stripe)[..., None] * (lights.key * 0.6 + lights.sky), tie, "clothes")
+        canvas.paint(
+            where,
+            tone * (knot * stripe)[..., None] * (lights.key * 0.6 + lights.sky),
+            tie,
+            "clothes",
+        )
     canvas.paint(where, light * level, frame.coverage(flap), "clothes")
 
 

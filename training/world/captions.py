@@ -4,7 +4,14 @@ import numpy as np
 
 CAPTIONS = 10
 MEDIUM = {
-    "photo": ["a photo of", "a portrait of", "portrait of", "a close-up photo of", "a photograph of", ""],
+    "photo": [
+        "a photo of",
+        "a portrait of",
+        "portrait of",
+        "a close-up photo of",
+        "a photograph of",
+        "",
+    ],
     "watercolour": ["a watercolour of", "a watercolour painting of", "watercolour portrait of"],
     "oil": ["an oil painting of", "an oil portrait of", "oil painting portrait of"],
     "pencil": ["a pencil drawing of", "a pencil sketch of", "pencil portrait of"],
@@ -25,7 +32,7 @@ HAIR_SHAPES = {
     "curly": ["curly"],
     "afro": ["afro", "big curly"],
     "ponytail": ["tied back", "pulled back"],
-    "bun": ["tied up", "bun"],
+    "bun": ["tied up", "pinned up"],
 }
 HATS = {"beanie": "beanie", "cap": "cap", "brim": "hat with a brim"}
 CLOTHES = {
@@ -45,6 +52,10 @@ def write_captions(traits: dict, seed: int) -> list[str]:
 
 def _one(rng: np.random.Generator, options) -> str:
     return str(options[int(rng.integers(len(options)))])
+
+
+def _with_article(words: str) -> str:
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
 def _details(traits: dict, rng: np.random.Generator) -> list[str]:
@@ -74,7 +85,9 @@ def _details(traits: dict, rng: np.random.Generator) -> list[str]:
         "beard": [f"a {tone}beard"],
     }.get(traits["facial_hair"], [])
     if traits["hat"] != "none":
-        found.append(f"a {traits['hat_colour']} {_one(rng, [HATS[traits['hat']], 'hat'])}")
+        found.append(
+            _with_article(f"{traits['hat_colour']} {_one(rng, [HATS[traits['hat']], 'hat'])}")
+        )
     if traits["eyes_closed"]:
         found.append("closed eyes")
     elif traits["eyes"] != "none" and traits["glasses"] != "sunglasses":
@@ -94,7 +107,7 @@ def _details(traits: dict, rng: np.random.Generator) -> list[str]:
         if traits[key] and rng.random() < 0.8:
             found.append(_one(rng, words))
     if traits["clothes"] != "none" and rng.random() < 0.6:
-        found.append(f"a {traits['clothes_colour']} {CLOTHES[traits['clothes']]}")
+        found.append(_with_article(f"{traits['clothes_colour']} {CLOTHES[traits['clothes']]}"))
     return found
 
 
@@ -111,7 +124,7 @@ def _subject(traits: dict, rng: np.random.Generator) -> str:
     noun = traits["sex"] if rng.random() < 0.85 else "person"
     skin = f" with {traits['skin']} skin" if rng.random() < 0.16 else ""
     text = " ".join([*words, noun])
-    return f"{'an' if text[0] in 'aeiou' else 'a'} {text}{skin}"
+    return _with_article(text) + skin
 
 
 def _join(parts: list[str]) -> str:
@@ -120,7 +133,7 @@ def _join(parts: list[str]) -> str:
 
 def _caption(traits: dict, rng: np.random.Generator) -> str:
     details = _details(traits, rng)
-    count = min(len(details), int(rng.choice([0, 1, 1, 2, 2, 3, 4])))
+    count = min(len(details), int(rng.choice([0, 1, 1, 2, 2, 2, 3, 3, 4])))
     picked = [details[i] for i in rng.permutation(len(details))[:count]]
     subject = _subject(traits, rng)
     text = f"{_one(rng, MEDIUM[traits['style']])} {subject}".strip()

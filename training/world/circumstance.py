@@ -13,7 +13,7 @@ HAIR_COLOURS = {
     "blond": (206, 168, 108),
     "red": (160, 76, 40),
     "grey": (146, 144, 142),
-    "white": (218, 216, 210),
+    "white": (206, 204, 198),
     "pink": (222, 116, 160),
     "blue": (64, 104, 190),
     "green": (74, 150, 92),
@@ -37,16 +37,14 @@ WEAR_COLOURS = {
 }
 LIGHTS = {
     "neutral": (1.0, 1.0, 1.0),
-    "warm": (1.12, 0.98, 0.80),
+    "warm": (1.10, 0.98, 0.85),
     "cool": (0.88, 0.98, 1.14),
     "red": (1.35, 0.62, 0.55),
     "blue": (0.60, 0.82, 1.40),
     "green": (0.72, 1.18, 0.74),
     "purple": (1.08, 0.66, 1.25),
 }
-HAIR_STYLES = (
-    "bald buzz short swept messy receding bob long wavy curly afro ponytail bun".split()
-)
+HAIR_STYLES = "bald buzz short swept messy receding bob long wavy curly afro ponytail bun".split()
 HATS = ("none", "beanie", "cap", "brim")
 LIPSTICKS = {
     "red": (176, 30, 44),
@@ -117,7 +115,11 @@ def _pick(rng: np.random.Generator, options: dict[str, float]) -> str:
 
 def _pose(rng: np.random.Generator) -> dict:
     wide = rng.random() < 0.12
-    size = rng.uniform(0.35, 0.75) if rng.random() < 0.35 else np.clip(rng.normal(0.55, 0.05), 0.4, 0.7)
+    size = (
+        rng.uniform(0.35, 0.75)
+        if rng.random() < 0.35
+        else np.clip(rng.normal(0.55, 0.05), 0.4, 0.7)
+    )
     roll = rng.normal(0, np.radians(13 if wide else 5.5))
     limit = np.radians(36 if wide else 15)
     slack = 0.5 * (1.0 - size) + 0.08
@@ -130,7 +132,10 @@ def _pose(rng: np.random.Generator) -> dict:
         "roll": float(np.clip(roll, -limit, limit)),
         "yaw": float(np.clip(rng.normal(0, np.radians(11)), -0.46, 0.46)),
         "pitch": float(np.clip(rng.normal(0, np.radians(5)), -0.21, 0.21)),
-        "gaze": (float(np.clip(rng.normal(0, 0.1), -0.3, 0.3)), float(np.clip(rng.normal(0, 0.05), -0.12, 0.12))),
+        "gaze": (
+            float(np.clip(rng.normal(0, 0.1), -0.3, 0.3)),
+            float(np.clip(rng.normal(0, 0.05), -0.12, 0.12)),
+        ),
     }
 
 
@@ -144,14 +149,20 @@ def _expression(rng: np.random.Generator) -> dict:
     elif mood == "laugh":
         smile, mouth_open, teeth = rng.uniform(0.7, 1.15), rng.uniform(0.35, 1.0), True
     elif mood == "open":
-        smile, mouth_open, teeth = rng.uniform(-0.1, 0.2), rng.uniform(0.3, 1.1), bool(rng.random() < 0.4)
+        smile, mouth_open, teeth = (
+            rng.uniform(-0.1, 0.2),
+            rng.uniform(0.3, 1.1),
+            bool(rng.random() < 0.4),
+        )
     else:
         smile = rng.uniform(-0.55, -0.25)
     return {
         "smile": float(smile),
         "mouth_open": float(mouth_open),
         "teeth": teeth,
-        "eyes_closed": 1.0 if rng.random() < 0.06 else float(np.clip(rng.normal(0.02, 0.08), 0, 0.35)),
+        "eyes_closed": 1.0
+        if rng.random() < 0.06
+        else float(np.clip(rng.normal(0.02, 0.08), 0, 0.35)),
         "brow_raise": float(np.clip(rng.normal(0, 0.4), -1, 1)),
     }
 
@@ -163,7 +174,15 @@ def _light(rng: np.random.Generator) -> dict:
         "light_hardness": float(rng.beta(1.6, 2.2)),
         "light_name": _pick(
             rng,
-            {"neutral": 0.5, "warm": 0.2, "cool": 0.14, "red": 0.04, "blue": 0.05, "green": 0.03, "purple": 0.04},
+            {
+                "neutral": 0.5,
+                "warm": 0.2,
+                "cool": 0.14,
+                "red": 0.04,
+                "blue": 0.05,
+                "green": 0.03,
+                "purple": 0.04,
+            },
         ),
         "exposure": float(np.exp(rng.normal(0, 0.14))),
         "fill": float(rng.uniform(0.3, 0.75)),
@@ -181,7 +200,7 @@ def _hair(rng: np.random.Generator, person: Identity) -> dict:
         }  # fmt: skip
     else:
         styles = {
-            "bob": 0.18, "long": 0.24, "wavy": 0.2, "curly": 0.1, "ponytail": 0.1, "bun": 0.08, "short": 0.05,
+            "bob": 0.18, "long": 0.24, "wavy": 0.2, "curly": 0.1, "ponytail": 0.1, "bun": 0.08, "short": 0.08, "swept": 0.08,
             "messy": 0.03, "afro": 0.02 + 0.08 * (person.melanin > 0.6), "buzz": 0.01, "bald": 0.012,
         }  # fmt: skip
     style = _pick(rng, styles)
@@ -191,7 +210,13 @@ def _hair(rng: np.random.Generator, person: Identity) -> dict:
          "pink": 0.22, "blue": 0.22, "green": 0.16, "purple": 0.2},
     )  # fmt: skip
     long_styles = ("bob", "long", "wavy", "curly")
-    fringe_odds = 0.3 if style in (*long_styles, "ponytail", "bun") else 0.22 if style in ("short", "messy") else 0
+    fringe_odds = (
+        0.3
+        if style in (*long_styles, "ponytail", "bun")
+        else 0.3
+        if style in ("short", "messy", "swept")
+        else 0
+    )
     return {
         "hair_style": style,
         "hair_colour": colour,
@@ -213,7 +238,9 @@ def _worn(rng: np.random.Generator, person: Identity) -> dict:
         )
     made_up = woman and rng.random() < 0.55
     hat = _pick(rng, {"none": 0.82, "beanie": 0.07, "cap": 0.06, "brim": 0.05})
-    clothes = _pick(rng, {"crew": 0.32, "v-neck": 0.17, "collar": 0.24, "turtleneck": 0.1, "scoop": 0.17})
+    clothes = _pick(
+        rng, {"crew": 0.32, "v-neck": 0.17, "collar": 0.24, "turtleneck": 0.1, "scoop": 0.17}
+    )
     if clothes == "scoop" and person.male:
         clothes = "crew"
     return {

@@ -13,7 +13,7 @@ from .light import Lights, gloss, shade
 
 
 def _ear_centre(person: Identity, now: Circumstance, side: float) -> tuple[float, float]:
-    x = side * (person.face_width + 0.015 + 0.045 * person.ear_out) * math.cos(now.yaw)
+    x = side * (person.face_width - 0.005 + 0.045 * person.ear_out) * math.cos(now.yaw)
     x += 0.12 * math.sin(now.yaw) * -1.0
     return float(x), float(0.02 - 0.2 * math.sin(now.pitch))
 
@@ -23,15 +23,17 @@ def visible(now: Circumstance, side: float) -> bool:
     return side * math.sin(now.yaw) < 0.27
 
 
-def paint_ear(canvas: Canvas, person: Identity, now: Circumstance, frame: Frame, lights: Lights, side) -> None:
+def paint_ear(
+    canvas: Canvas, person: Identity, now: Circumstance, frame: Frame, lights: Lights, side
+) -> None:
     """One ear behind the head; side is -1 or 1 on screen."""
     if not visible(now, side):
         return
     cx, cy = _ear_centre(person, now, side)
     x, y = (frame.head_x - cx) * side, frame.head_y - cy
-    size = 0.27 * person.ear_size
+    size = 0.29 * person.ear_size
     lean = x - 0.10 * (-y)
-    wide = 0.155 * person.ear_size * (1.0 - 0.32 * smooth(y, -0.05, size))
+    wide = 0.13 * person.ear_size * (1.0 - 0.32 * smooth(y, -0.05, size))
     reach = np.sqrt((lean / wide) ** 2 + (y / size) ** 2)
     cover = frame.coverage((1.0 - reach) * 0.13)
     if cover.max() <= 0:
@@ -49,7 +51,9 @@ def paint_ear(canvas: Canvas, person: Identity, now: Circumstance, frame: Frame,
     canvas.paint(frame.where, colour, cover, label)
 
 
-def paint_earring(canvas: Canvas, person, now: Circumstance, frame: Frame, lights: Lights, side) -> None:
+def paint_earring(
+    canvas: Canvas, person, now: Circumstance, frame: Frame, lights: Lights, side
+) -> None:
     """A stud, hoop or drop on one lobe."""
     if now.earrings == "none" or not visible(now, side):
         return
@@ -69,7 +73,7 @@ def paint_earring(canvas: Canvas, person, now: Circumstance, frame: Frame, light
         cover = frame.coverage(np.maximum(stem, gem))
         shine = 1.15 - 7.0 * np.sqrt((x + 0.015) ** 2 + (y - 0.17) ** 2)
         if not now.earring_gold:
-            metal = linear(((60, 110, 170), (40, 140, 90), (170, 40, 60))[now.seed % 3])
+            metal = linear(((60, 110, 170), (40, 140, 90), (170, 40, 30))[now.seed % 3])
     sparkle = gloss(lights, x * 8, y * 8, np.full_like(x, 0.8), 8.0)
     colour = metal * (np.clip(shine, 0.3, 1.3)[..., None] * (lights.key * 0.6 + lights.sky * 0.6))
     canvas.paint(frame.where, colour + 0.3 * sparkle[..., None], cover, "earring")

@@ -14,7 +14,13 @@ from .light import Lights
 
 
 def paint_eye(
-    canvas: Canvas, person: Identity, now: Circumstance, frame: Frame, lights: Lights, lit, side: float
+    canvas: Canvas,
+    person: Identity,
+    now: Circumstance,
+    frame: Frame,
+    lights: Lights,
+    lit,
+    side: float,
 ) -> None:
     """One eye; side is -1 or 1 in u. `lit` [h, w] is the key light that reaches the head slice."""
     s, e, w = person.eye_spacing, person.eye_height, person.eye_width
@@ -39,16 +45,20 @@ def paint_eye(
     dark_skin = linear(person.skin_colour()) * np.float32([0.32, 0.2, 0.19])
     lid = y - up
     crease_at = -0.20 * person.lid_crease - 0.06
-    crease = cv2.exp(-np.minimum(((lid - crease_at * (0.6 + 0.6 * inner)) * 11) ** 2, 60))
+    crease = cv2.exp(-np.minimum(((lid - crease_at * (0.6 + 0.6 * inner)) * 11) ** 2, 30))
     crease *= smooth(np.abs(x), 1.18, 0.7) * (0.55 * opened)
     canvas.paint(where, dark_skin, crease)
-    lower_fold = cv2.exp(-np.minimum(((y - low - 0.13) * 9) ** 2, 60)) * smooth(np.abs(x), 1.1, 0.5)
+    lower_fold = cv2.exp(-np.minimum(((y - low - 0.13) * 9) ** 2, 30)) * smooth(np.abs(x), 1.1, 0.5)
     canvas.paint(where, dark_skin, 0.22 * lower_fold)
-    _paint_ball(canvas, person, now, frame, lights, lit[local], where, x, y, up, aperture, side, label)
+    _paint_ball(
+        canvas, person, now, frame, lights, lit[local], where, x, y, up, aperture, side, label
+    )
     lash_colour = linear((22, 16, 14))
-    thick = (0.055 + 0.05 * now.makeup + (0.0 if person.male else 0.02)) * (0.65 + 0.5 * smooth(x, -0.9, 0.8))
+    thick = (0.055 + 0.05 * now.makeup + (0.0 if person.male else 0.02)) * (
+        0.65 + 0.5 * smooth(x, -0.9, 0.8)
+    )
     wing = np.where(x > 0.75, 1.0, 0.0) * now.makeup * 0.05
-    comb = 0.02 * np.sin(x * 34.0) if frame.k > 90 else 0.0
+    comb = 0.008 * np.sin(x * 34.0) if frame.k > 90 else 0.0
     lash = smooth(np.abs(lid + 0.02 + wing) - thick - comb, 0.035, -0.02)
     lash *= smooth(np.abs(x - 0.05), 1.14, 0.96)
     canvas.paint(where, lash_colour, 0.88 * lash)
@@ -62,7 +72,7 @@ def _paint_ball(canvas, person, now, frame, lights, lit, where, x, y, up, apertu
     if aperture.max() <= 0:
         return
     glance = -0.62 * math.sin(now.yaw) * side + now.gaze[0] * side
-    gy = -0.5 * math.sin(now.pitch) + now.gaze[1] - 0.06
+    gy = -0.5 * math.sin(now.pitch) + now.gaze[1] - 0.03
     dx, dy = x - glance, y - gy
     r = np.sqrt(dx * dx + dy * dy)
     radius = 0.43
@@ -71,7 +81,7 @@ def _paint_ball(canvas, person, now, frame, lights, lit, where, x, y, up, apertu
     ball = np.clip(1.0 - 0.42 * x * x - 0.3 * y * y, 0.2, 1.0)
     shadow = 1.0 - 0.55 * smooth(y - up, 0.24, 0.0)
     lid_light = (ball * shadow)[..., None]
-    sclera = linear((236, 228, 222)) * (1 - 0.18 * bump(x, y, -0.95, 0.05, 0.25, 0.4))[..., None]
+    sclera = linear((226, 219, 214)) * (1 - 0.18 * bump(x, y, -0.95, 0.05, 0.25, 0.4))[..., None]
     colour = sclera * np.float32([1.0, 0.98, 0.97]) * lid_light
     iris = np.clip((radius - r) * (1 / pixel) + 0.5, 0, 1)
     angle = np.arctan2(dy, dx)
@@ -85,7 +95,7 @@ def _paint_ball(canvas, person, now, frame, lights, lit, where, x, y, up, apertu
     colour += pupil[..., None] * (0.004 - colour)
     colour *= light
     hx, hy = 0.16 * lights.direction[0] - 0.02, 0.16 * min(lights.direction[1], 0.1) - 0.06
-    spark = np.clip((0.105 - np.hypot(dx - hx * 1.2, dy - hy * 1.2)) * (1 / pixel) + 0.5, 0, 1)
+    spark = np.clip((0.095 - np.hypot(dx - hx * 1.2, dy - hy * 1.2)) * (1 / pixel) + 0.5, 0, 1)
     colour += (0.9 * spark)[..., None] * (lights.key * 0.95 - colour)
     corner = 0.55 * bump(x, y, -1.0, 0.06, 0.13, 0.2)
     colour += corner[..., None] * (linear((196, 120, 110)) * light * 0.8 - colour)

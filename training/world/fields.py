@@ -18,7 +18,7 @@ def bump(u: np.ndarray, v: np.ndarray, cu: float, cv: float, su: float, sv: floa
     """Gaussian hill of height 1 at (cu, cv) with half-widths (su, sv)."""
     a = (u - cu) * (1.0 / su)
     b = (v - cv) * (1.0 / sv)
-    return cv2.exp(-(a * a + b * b))
+    return cv2.exp(-np.minimum(a * a + b * b, 30.0))
 
 
 def _spectrum_noise(seed: int, gain: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ TABLE = 1024
 def outline_table(person: Identity, mouth_open: float) -> np.ndarray:
     """Radius of the bare head around (0, POLE) for TABLE angles (0 = right, growing downwards)."""
     w = person.face_width
-    fat = 0.05 * person.chubby
+    fat = 0.035 * person.chubby
     chin = person.chin_length + 0.05 * mouth_open
     jaw = w * person.jaw + fat
     half = [
@@ -32,7 +32,7 @@ def outline_table(person: Identity, mouth_open: float) -> np.ndarray:
         (0.96 * w, -0.72),
         (1.0 * w, -0.35),
         (0.985 * w * person.cheek, 0.02),
-        (0.95 * w * person.cheek + 0.4 * fat, 0.25),
+        (0.935 * w * person.cheek + 0.4 * fat, 0.25),
         (jaw * 0.985, 0.50),
         (0.5 * jaw + 0.62 * person.chin_width + 0.5 * fat, 0.74 * chin),
         (person.chin_width + 0.4 * fat, 0.915 * chin),
@@ -90,10 +90,20 @@ class Frame:
         x, y = u, v
         ct, st = math.cos(self.pose.yaw), math.sin(self.pose.yaw)
         cp, sp = math.cos(self.pose.pitch), math.sin(self.pose.pitch)
-        for _ in range(12):
-            z = _depth(self.table, self.pose, np.float32([[x]]), np.float32([[y]]))[3][0, 0] + lift
+        for _ in range(8):
+            z = self._depth_at(x, y) + lift
             x, y = (u + z * st) / ct, (v + z * sp) / cp
         return self.place(float(x), float(y))
+
+    def _depth_at(self, x: float, y: float) -> float:
+        """The same as `_depth` for a single point."""
+        t = min(max((y + 0.5) / 1.5, 0.0), 1.2)
+        lower = t * t * (3.0 - 2.0 * min(t, 1.0))
+        sx = x - 0.62 * DEPTH * math.sin(self.pose.yaw) * lower
+        sy = y - 0.55 * DEPTH * math.sin(self.pose.pitch) * lower - POLE
+        at = math.atan2(sy, sx) % (2 * math.pi) * (TABLE / (2 * math.pi))
+        reach = math.hypot(sx, sy) / float(self.table[int(at) % TABLE])
+        return DEPTH * math.sqrt(max(1.0 - reach**ROUNDNESS, 0.0))
 
     def place(self, x: float, y: float) -> tuple[float, float]:
         """Pixel (x, y) of screen head coordinates."""
@@ -152,4 +162,6 @@ def build_frame(person: Identity, pose: Circumstance, width: int) -> Frame:
     angle, reach, edge, z = _depth(table, pose, head_x, head_y)
     u = head_x * np.float32(math.cos(pose.yaw)) - z * np.float32(math.sin(pose.yaw))
     v = head_y * np.float32(math.cos(pose.pitch)) - z * np.float32(math.sin(pose.pitch))
-    return Frame(width, k, (rows, cols), x, y, head_x, head_y, angle, reach, edge, z, u, v, pose, table)
+    return Frame(
+        width, k, (rows, cols), x, y, head_x, head_y, angle, reach, edge, z, u, v, pose, table
+    )

@@ -52,12 +52,20 @@ def _volume(now: Circumstance) -> tuple[float, float]:
     }[now.hair_style]
 
 
+def _full(person: Identity, now: Circumstance) -> bool:
+    """Short hair worn full, over the upper ears."""
+    return not person.male and now.hair_style in ("short", "swept")
+
+
 def _length(now: Circumstance) -> float:
     """Where hanging hair ends, in head units below the pole."""
     n = now.hair_length
-    return {"bob": 0.35 + 0.55 * n, "long": 1.3 + 1.2 * n, "wavy": 0.9 + 1.4 * n, "curly": 0.5 + 0.9 * n}.get(
-        now.hair_style, -1.0
-    )
+    return {
+        "bob": 0.35 + 0.55 * n,
+        "long": 1.3 + 1.2 * n,
+        "wavy": 0.9 + 1.4 * n,
+        "curly": 0.5 + 0.9 * n,
+    }.get(now.hair_style, -1.0)
 
 
 def grow(person: Identity, now: Circumstance, frame: Frame) -> Hair | None:
@@ -70,13 +78,24 @@ def grow(person: Identity, now: Circumstance, frame: Frame) -> Hair | None:
     rho, angle = cv2.cartToPolar(x, y - np.float32(POLE))
     radius = _skull(person, frame, angle)
     top, side = _volume(now)
+    if _full(person, now):
+        top, side = top + 0.06, side + 0.10 + 0.14 * now.hair_volume
     up = np.clip(-np.sin(angle), -1, 1)
     thick = side + (top - side) * np.clip(up, 0, 1) ** 1.5
     part = bump(angle, angle * 0, 1.5 * np.pi + now.hair_part, 0, 0.30, 1)
     if now.hair_style in ("bob", "long", "wavy", "ponytail", "bun", "short"):
         thick = thick - 0.035 * part
     if now.hair_style in ("swept", "short"):
-        thick = thick + 0.07 * top / 0.15 * np.cos(angle - (1.5 * np.pi - math.copysign(1.0, now.hair_part) * 0.6)) * up
+        thick = (
+            thick
+            + 0.07
+            * top
+            / 0.15
+            * np.cos(angle - (1.5 * np.pi - math.copysign(1.0, now.hair_part) * 0.6))
+            * up
+        )
+    if now.hat != "none":
+        thick = np.minimum(thick, 0.04 + 0.5 * smooth(y, -0.8, -0.1))
     noise = cloud(101, 1.15 if now.hair_style in ("curly", "afro", "messy") else 1.5)
     rough = {"curly": 0.05, "afro": 0.035, "messy": 0.055, "wavy": 0.022}.get(now.hair_style, 0.010)
     fuzz = sample(noise, x * 75 + now.seed % 307, y * 75)
@@ -89,10 +108,9 @@ def grow(person: Identity, now: Circumstance, frame: Frame) -> Hair | None:
         back = crown
     elif now.hair_style == "bun":
         back = np.maximum(crown, 0.34 - np.hypot(x, (y + 1.55) * 1.15) + 0.02 * fuzz)
-    front = np.minimum(crown, -_opening(person, now, frame, where, fuzz))
-    if now.hair_style in LONG:
-        lock = np.minimum(back, _locks(person, now, x, y, fuzz))
-        front = np.maximum(front, lock)
+    front = np.minimum(
+        back if now.hair_style in LONG else crown, -_opening(person, now, frame, where, fuzz)
+    )
     return Hair(where, x, y, angle, rho, crown, back, front, radius)
 
 
@@ -118,23 +136,15 @@ def _hanging(person, now, x, y, fuzz, side):
     end = _length(now)
     w = person.face_width + side
     flare = {"bob": 0.06, "long": 0.12, "wavy": 0.2, "curly": 0.24}[now.hair_style]
-    half = curve(y, [-0.6, 0.1, 0.7, end * 0.6 + 0.4, end + 0.2], [w * 0.97, w, w + flare * 0.6, w + flare, w * 0.85])
+    half = curve(
+        y,
+        [-0.75, -0.35, 0.1, 0.7, end * 0.6 + 0.7, end + 0.7],
+        [w * 0.72, w * 0.9, w, w + flare * 0.6, w + flare, w * 0.85],
+    )
     if now.hair_style in ("wavy", "curly"):
         half = half + 0.045 * now.hair_wave * np.sin(y * 7.5 + now.seed % 7)
     tips = 0.10 * fuzz + 0.14 * np.abs(x)
     return np.minimum(np.minimum(half - np.abs(x), (end - y - tips) * 0.8), y + 0.7)
-
-
-def _locks(person, now, x, y, fuzz):
-    """Hair in front of the ears and shoulders: outside an inner curve beside the face."""
-    shift = 0.5 * math.sin(now.yaw)
-    inner_w = (0.93 if now.ears_covered else 1.0) * person.face_width
-    if not now.ears_covered:
-        inner_w += 0.16
-    wave = 0.03 * np.sin(y * 8 + now.seed % 5) if now.hair_style in ("wavy", "curly") else 0.0
-    inner = curve(y, [-0.5, 0.1, 0.6, 1.2, 2.2], [inner_w, inner_w * 0.97, inner_w * 0.94, inner_w * 0.9, inner_w * 0.82])
-    middle = shift * smooth(y, -0.4, 1.0) * 0.6
-    return np.minimum(np.abs(x - middle) - inner + wave + 0.02 * fuzz, y + 0.55)
 
 
 def _opening(person, now, frame, where, fuzz):
@@ -147,24 +157,32 @@ def _opening(person, now, frame, where, fuzz):
     wide = person.face_width * (0.83 if now.hair_style in LONG and now.ears_covered else 0.905)
     if now.hair_style in LONG and not now.ears_covered:
         wide = person.face_width * 0.88
+    if _full(person, now):
+        wide = person.face_width * 0.86
     centre = -0.05
     tall = centre - top
-    lobes = 0.13 * person.receding * bump(au, v, 0.36, top + 0.02, 0.16, 0.25) if person.male else 0.0
+    lobes = (
+        0.13 * person.receding * bump(au, v, 0.36, top + 0.02, 0.16, 0.25) if person.male else 0.0
+    )
     if now.hair_style == "receding":
         lobes = lobes + 0.22 * bump(au, v, 0.40, top + 0.1, 0.2, 0.3)
     upper = (au / wide) ** 2.7 + np.abs((np.minimum(v, centre) - centre) / tall) ** 2.7
     face = (1.0 - upper ** (1 / 2.7)) * 0.8 + lobes
-    if now.hair_style in LONG and now.ears_covered:
-        side = wide - au
+    if now.hair_style in LONG:
+        wave = 0.022 * np.sin(v * 8 + now.seed % 5) if now.hair_style in ("wavy", "curly") else 0.0
+        drop = [wide, wide * 1.02, wide * 0.98, wide * 0.88, wide * 0.8]
+        if not now.ears_covered:
+            drop = [wide, wide + 0.10, wide + 0.2, wide + 0.05, wide * 0.9]
+        side = curve(v, [centre, 0.2, 0.7, 1.3, 2.2], drop) - au + wave
     else:
-        side = smooth(v, -0.1, 0.22 if person.male else 0.1) * 0.3 + wide - au
+        side = smooth(v, -0.1, 0.22) * (0.12 if _full(person, now) else 0.3) + wide - au
     face = np.where(v > centre, side, face)
     jag = 0.012 * fuzz
     if now.fringe:
         sweep = 0.16 * math.copysign(1.0, now.hair_part)
         low = -0.44 - 0.12 * (1 - now.fringe) + sweep * u + 0.10 * u * u
-        comb = sample(strands(105, 8.0, 200.0), v * 30, u * 150 + 33)
-        face = np.minimum(face, v - low - 0.035 * comb)
+        comb = sample(strands(105, 8.0, 200.0), v * 30, u * 240 + 33)
+        face = np.minimum(face, v - low - 0.03 * comb)
     elif now.hair_style in ("bob", "long", "wavy"):
         p = math.sin(now.hair_part)
         drape = 0.62 * np.sqrt(np.abs(u - p * 0.6) + 0.002) - 0.2
@@ -223,14 +241,17 @@ def _strand_planes(now: Circumstance, frame: Frame, hair: Hair):
     if now.hair_style == "wavy":
         across = across + 0.035 * now.hair_wave * np.sin(along * 9.0 + 3 * np.sin(across * 4.0))
     if now.hair_style in ("curly", "afro"):
-        warp = cloud(103, 1.2)
-        size = 95.0 if now.hair_style == "curly" else 150.0
-        across = across + 0.10 * sample(warp, hair.x * size + seed, hair.y * size)
-        along = along + 0.10 * sample(warp, hair.x * size + 211, hair.y * size + seed)
+        tight = now.hair_style == "afro"
+        size = 170.0 if tight else 90.0
+        warp = sample(cloud(103, 1.75), hair.x * size + seed, hair.y * size)
+        other = sample(cloud(103, 1.75), hair.x * size + 211, hair.y * size + seed)
+        curl = 34.0 if tight else 21.0
+        across = across + 0.045 * np.sin(along * curl + 3.0 * warp) + 0.09 * other
+        along = along + 0.05 * np.sin(across * curl + 3.0 * other) + 0.06 * warp
     if now.hair_style == "messy":
         warp = cloud(104, 1.5)
         across = across + 0.16 * sample(warp, hair.x * 50 + seed, hair.y * 50)
-    wide = sample(strands(111, 9.0, 220.0), along * 75 + seed, across * 230)
+    wide = sample(strands(111, 8.0, 220.0), along * 75 + seed, across * 290)
     fine = sample(strands(112, 2.6, 160.0), along * 85, across * min(330.0, frame.k * 2.6) + seed)
     return wide, fine
 
@@ -238,7 +259,8 @@ def _strand_planes(now: Circumstance, frame: Frame, hair: Hair):
 def shaded_hair(now: Circumstance, frame: Frame, hair: Hair, lights: Lights, depth) -> np.ndarray:
     """Linear colour [h, w, 3]; `depth` 0..1 darkens what lies behind or under."""
     wide, fine = _strand_planes(now, frame, hair)
-    lump = 0.05 * wide + 0.012 * fine
+    curly = now.hair_style in ("curly", "afro")
+    lump = (0.030 if curly else 0.020) * wide + 0.008 * fine
     t = np.clip(hair.rho / np.maximum(hair.radius * 1.15, 0.1), 0, 1)
     dome = np.sqrt(np.maximum(1.0 - t * t * 0.9, 0.0))
     dx = cv2.Sobel(lump, cv2.CV_32F, 1, 0, ksize=3, scale=frame.k / 10)
@@ -255,7 +277,7 @@ def shaded_hair(now: Circumstance, frame: Frame, hair: Hair, lights: Lights, dep
     if now.hair_style in ("curly", "afro", "messy", "buzz"):
         shine = shine * 0.35 + 0.1 * np.clip(lump * 9, 0, 1)
     base = linear(HAIR_COLOURS[now.hair_colour])
-    tone = np.clip(1.0 + 0.30 * wide + 0.22 * fine, 0.25, 2.0)
+    tone = np.clip(1.0 + 0.13 * wide + 0.15 * fine, 0.35, 1.8)
     light = (level * (1 - depth * 0.75))[..., None] * lights.key
     light = light + ((0.80 - 0.25 * ny * norm) * (1 - 0.65 * depth))[..., None] * lights.sky
     colour = base * tone[..., None] * light
@@ -274,16 +296,24 @@ def paint_back(canvas: Canvas, now: Circumstance, frame: Frame, hair: Hair, colo
     canvas.paint(hair.where, colour * darker[..., None], cover, "hair")
 
 
-def paint_front(canvas: Canvas, now: Circumstance, frame: Frame, hair: Hair, colour, lights: Lights) -> None:
+def paint_front(
+    canvas: Canvas, now: Circumstance, frame: Frame, hair: Hair, colour, lights: Lights
+) -> None:
     """Hair on the head, over the brow and shoulders, and its shadow on what it covers."""
     soft = 3.5 if now.hair_style in ("buzz", "receding") else 2.0
     cover = frame.coverage(hair.front, soft)
     if now.hair_style == "buzz":
-        cover = np.minimum(cover, smooth(hair.front, -0.01, 0.10)) * 0.86
+        cover = np.minimum(cover, smooth(hair.front, -0.025, 0.05)) * 0.88
     d = lights.direction
     reach = 0.055 * frame.k
     shadow = shifted(cover, -d[0] * reach, -d[1] * reach + 0.3 * reach)
     shadow = blur(shadow, 0.035 * frame.k)
-    canvas.darken(hair.where, 0.5 * np.clip(shadow - cover, 0, 1) * smooth(hair.outer, -0.02, 0.06), (0.85, 1, 1))
+    canvas.darken(
+        hair.where,
+        0.5 * np.clip(shadow - cover, 0, 1) * smooth(hair.outer, -0.02, 0.06),
+        (0.85, 1, 1),
+    )
     root = 0.35 * smooth(hair.front, 0.10, 0.0) if now.hair_style != "buzz" else 0.0
-    canvas.paint(hair.where, colour * (1.0 - root * smooth(hair.y, 0.4, -0.2))[..., None], cover, "hair")
+    canvas.paint(
+        hair.where, colour * (1.0 - root * smooth(hair.y, 0.4, -0.2))[..., None], cover, "hair"
+    )

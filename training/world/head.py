@@ -17,7 +17,9 @@ from .relief import carve
 from .skin import albedo, beard_height, brow_cover
 
 
-def paint_head(canvas: Canvas, person: Identity, now: Circumstance, frame: Frame, lights: Lights) -> None:
+def paint_head(
+    canvas: Canvas, person: Identity, now: Circumstance, frame: Frame, lights: Lights
+) -> None:
     """Paint the bare face with its labels; bends the frame's u, v to the nose."""
     relief = carve(person, now, frame)
     mouth = shape_mouth(person, now, frame)
@@ -36,14 +38,12 @@ def paint_head(canvas: Canvas, person: Identity, now: Circumstance, frame: Frame
     wing = person.nose_width
     under_nose = bump(u, v, 0, tip + 0.105, wing * 0.9, 0.042)
     under_lip = bump(u, v, 0, mouth.centre + 0.16 + 0.07 * now.mouth_open, 0.16, 0.04)
-    open_sky *= 1.0 - 0.32 * under_nose - 0.22 * under_lip
+    open_sky *= 1.0 - 0.22 * under_nose - 0.22 * under_lip
     open_sky *= 1.0 - 0.30 * smooth(v, 0.86, 1.06)
-    colour = shade(
-        lights, albedo(person, now, frame, mouth), nx, ny, nz, open_sky, 1.0 - shadow
-    )
+    colour = shade(lights, albedo(person, now, frame, mouth), nx, ny, nz, open_sky, 1.0 - shadow)
     au = np.abs(u)
-    nostril = bump(au, v, wing * 0.46, tip + 0.068 - 0.1 * math.sin(now.pitch), wing * 0.24, 0.021)
-    colour *= 1.0 - 0.78 * np.clip(nostril * 1.25, 0, 1)[..., None] * np.float32([0.82, 1.0, 1.0])
+    nostril = bump(au, v, wing * 0.50, tip + 0.075 - 0.1 * math.sin(now.pitch), wing * 0.27, 0.022)
+    colour *= 1.0 - 0.72 * np.clip(nostril * 1.25, 0, 1)[..., None] * np.float32([0.82, 1.0, 1.0])
     crease = bump(au - 0.45 * (v - tip), v, wing * 1.02, tip + 0.03, 0.016, 0.055)
     colour *= 1.0 - 0.30 * crease[..., None] * np.float32([0.75, 1.0, 1.0])
     oil = 0.5 + 0.8 * bump(u, v, 0, tip - 0.03, 0.09, 0.10) + 0.35 * bump(u, v, 0, -0.6, 0.4, 0.25)

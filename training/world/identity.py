@@ -7,12 +7,12 @@ import numpy as np
 # Display colours of skin from least to most melanin.
 SKIN_TONES = np.array(
     [
-        (250, 220, 204),
-        (240, 198, 172),
-        (222, 171, 138),
-        (186, 131, 96),
-        (132, 86, 61),
-        (82, 52, 40),
+        (248, 220, 205),
+        (240, 202, 178),
+        (225, 180, 150),
+        (194, 146, 114),
+        (142, 100, 76),
+        (92, 63, 51),
     ],
     np.float32,
 )
@@ -90,7 +90,7 @@ class Identity:
         at = self.melanin * (len(SKIN_TONES) - 1)
         low = min(int(at), len(SKIN_TONES) - 2)
         base = SKIN_TONES[low] + (SKIN_TONES[low + 1] - SKIN_TONES[low]) * (at - low)
-        warm = np.array([0.0, 4.0, -9.0], np.float32) * self.undertone
+        warm = np.array([0.0, 3.0, -6.0], np.float32) * self.undertone
         return base + warm + np.array([2.0, -7.0, -5.0], np.float32) * self.redness
 
 
@@ -121,7 +121,11 @@ def sample_person(seed: int) -> Identity:
     eye_names = list(EYE_COLOURS)
     eye_odds = [0.3, 0.6, 0.05, 0.02, 0.02, 0.01] if dark else [0.25, 0.12, 0.15, 0.16, 0.22, 0.1]
     moles = tuple(
-        (float(rng.uniform(-0.55, 0.55)), float(rng.uniform(-0.7, 0.85)), float(rng.uniform(0.01, 0.02)))
+        (
+            float(rng.uniform(-0.55, 0.55)),
+            float(rng.uniform(-0.7, 0.85)),
+            float(rng.uniform(0.01, 0.02)),
+        )
         for _ in range(int(rng.choice([0, 0, 1, 1, 2, 3])))
     )
     return Identity(
@@ -134,15 +138,15 @@ def sample_person(seed: int) -> Identity:
         face_width=_around(rng, 0.735 + 0.012 * sign, 0.035),
         forehead=_around(rng, 1.0, 0.035),
         cheek=_around(rng, 1.0, 0.03),
-        jaw=_around(rng, 0.83 + 0.045 * sign, 0.045),
-        chin_width=_around(rng, 0.30 + 0.05 * sign, 0.045),
+        jaw=_around(rng, 0.80 + 0.045 * sign, 0.045),
+        chin_width=_around(rng, 0.285 + 0.05 * sign, 0.045),
         chin_length=_around(rng, 1.0 + 0.015 * sign, 0.04),
         chubby=float(np.clip(_around(rng, 0.25, 0.3), 0, 1)),
-        eye_spacing=_around(rng, 0.325, 0.016),
+        eye_spacing=_around(rng, 0.332, 0.016),
         eye_width=_around(rng, 0.163 - 0.003 * sign, 0.009),
-        eye_open=_around(rng, 0.98 - 0.06 * sign - 0.12 * old, 0.13),
+        eye_open=_around(rng, 0.92 - 0.06 * sign - 0.12 * old, 0.13),
         eye_tilt=_around(rng, 0.045 - 0.02 * sign - 0.05 * old, 0.055),
-        eye_height=_around(rng, -0.19, 0.02),
+        eye_height=_around(rng, -0.205, 0.02),
         eye_colour=str(rng.choice(eye_names, p=eye_odds)),
         lid_crease=float(np.clip(_around(rng, 0.7, 0.35), 0, 1.2)),
         brow_height=_around(rng, 0.205 - 0.02 * sign, 0.02),
@@ -151,16 +155,20 @@ def sample_person(seed: int) -> Identity:
         brow_tilt=_around(rng, 0.0, 0.05),
         brow_length=_around(rng, 1.0, 0.07),
         nose_width=float(_around(rng, 0.158 + 0.012 * sign, 0.014) + 0.045 * melanin),
-        nose_length=_around(rng, 0.335, 0.03),
+        nose_length=_around(rng, 0.318, 0.028),
         nose_bridge=_around(rng, 1.05 + 0.12 * sign - 0.3 * melanin, 0.14),
         nose_tip=_around(rng, 1.0, 0.18),
         mouth_width=_around(rng, 0.268 + 0.01 * sign, 0.022),
-        mouth_height=_around(rng, 0.60, 0.022),
+        mouth_height=_around(rng, 0.565, 0.024),
         upper_lip=float(
-            np.clip(_around(rng, 0.062 - 0.008 * sign - 0.018 * old, 0.011) + 0.03 * melanin, 0.03, 0.11)
+            np.clip(
+                _around(rng, 0.062 - 0.008 * sign - 0.018 * old, 0.011) + 0.03 * melanin, 0.03, 0.11
+            )
         ),
         lower_lip=float(
-            np.clip(_around(rng, 0.092 - 0.008 * sign - 0.02 * old, 0.014) + 0.03 * melanin, 0.05, 0.15)
+            np.clip(
+                _around(rng, 0.092 - 0.008 * sign - 0.02 * old, 0.014) + 0.03 * melanin, 0.05, 0.15
+            )
         ),
         lip_bow=float(np.clip(_around(rng, 0.5, 0.25), 0, 1)),
         ear_size=_around(rng, 1.0 + 0.06 * sign + 0.08 * old, 0.08),

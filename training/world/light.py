@@ -31,7 +31,7 @@ def set_lights(now: Circumstance) -> Lights:
     fill = 0.62 * np.ones(3, np.float32) + 0.38 * colour
     return Lights(
         direction=light_direction(now),
-        key=(0.98 * now.exposure) * colour,
+        key=(0.92 * now.exposure) * colour,
         sky=(now.exposure * (0.22 + 0.42 * now.fill)) * fill,
         rim=(0.9 * now.rim) * (0.5 + 0.5 * colour[::-1]),
         rim_side=-1.0 if now.light_angle > 0 else 1.0,

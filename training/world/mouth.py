@@ -37,13 +37,15 @@ def shape_mouth(person: Identity, now: Circumstance, frame: Frame) -> Mouth:
     x = u * (1.0 / width)
     ax = np.minimum(np.abs(x), 1.0)
     inner = np.sqrt(np.maximum(1.0 - ax * ax, 0.0))
-    taper = 1.0 - cv2.pow(ax, 2.4)
-    corner = (0.085 * smile) * (ax * ax - 0.35)
+    taper = 1.0 - cv2.pow(ax, 3.0)
+    corner = (0.07 * (smile + 0.14)) * (ax * ax - 0.35)
     line = centre - corner
-    gap = now.mouth_open * (0.105 if smile > 0.3 else 0.135)
-    rise, drop = 0.35 * gap, 0.65 * gap
-    slim = 1.0 - 0.25 * max(smile, 0)
-    bow = 1.0 + person.lip_bow * (0.34 * bump(ax, ax * 0, 0.27, 0, 0.16, 1) - 0.28 * bump(x, x * 0, 0, 0, 0.13, 1))
+    gap = now.mouth_open * (0.12 if smile > 0.3 else 0.135)
+    rise, drop = 0.42 * gap, 0.58 * gap
+    slim = 1.0 - 0.18 * max(smile, 0)
+    bow = 1.0 + person.lip_bow * (
+        0.34 * bump(ax, ax * 0, 0.27, 0, 0.16, 1) - 0.28 * bump(x, x * 0, 0, 0, 0.13, 1)
+    )
     seam_wave = 0.012 * bump(x, x * 0, 0, 0, 0.3, 1)
     top_edge = line + seam_wave - rise * inner
     bottom_edge = line + seam_wave + drop * inner
@@ -60,7 +62,7 @@ def shape_mouth(person: Identity, now: Circumstance, frame: Frame) -> Mouth:
         teeth = frame.coverage(edge - v) * inside
         tooth = np.abs(np.mod(u * (1 / 0.052) + 0.5, 1.0) - 0.5)
         teeth *= 1.0 - 0.16 * smooth(tooth, 0.42, 0.5) * min(1.0, frame.k / 90)
-    seam = cv2.exp(-np.minimum(((v - line - seam_wave) * (1 / 0.0125)) ** 2, 60)) * within
+    seam = cv2.exp(-np.minimum(((v - line - seam_wave) * (1 / 0.0125)) ** 2, 30)) * within
     seam *= 0.0 if gap > 0.004 else 0.85
     mid_up, mid_low = 0.5 * (top + top_edge), 0.5 * (bottom + bottom_edge)
     roll = upper * (0.5 + 0.5 * smooth(v, mid_up - 0.03, mid_up + 0.03))
@@ -72,9 +74,9 @@ def shape_mouth(person: Identity, now: Circumstance, frame: Frame) -> Mouth:
 
 def lip_colour(person: Identity, now: Circumstance, skin: np.ndarray) -> np.ndarray:
     """Linear lip colour [3]: redder and darker than the skin, or the lipstick over it."""
-    bare = skin * np.array([0.86, 0.56, 0.57], np.float32)
+    bare = skin * np.array([0.80, 0.45, 0.46], np.float32)
     if person.melanin > 0.6:
-        bare = skin * np.array([0.98, 0.72, 0.76], np.float32)
+        bare = skin * np.array([0.92, 0.62, 0.66], np.float32)
     if now.lipstick == "none":
         return bare
     return 0.2 * bare + 0.8 * linear(LIPSTICKS[now.lipstick])
@@ -89,6 +91,5 @@ def paint_inside(canvas, frame: Frame, mouth: Mouth, light: np.ndarray) -> None:
     canvas.paint(where, dark, mouth.inside, "mouth")
     side = 1.0 - 0.55 * np.minimum(np.abs(u) / mouth.width, 1.0) ** 2
     fade = side * (1.0 - 0.25 * smooth(v, mouth.centre, mouth.centre - 0.06))
-    white = linear((238, 230, 218))[None, None] * fade[..., None] * (0.35 + 0.6 * light)
+    white = linear((238, 230, 218))[None, None] * fade[..., None] * (0.42 + 0.62 * light)
     canvas.paint(where, white, mouth.teeth)
-

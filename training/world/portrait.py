@@ -60,7 +60,9 @@ def paint_person(canvas: Canvas, person: Identity, now: Circumstance) -> Frame:
     if hair is not None:
         paint_front(canvas, now, frame, hair, colour, lights)
     paint_glasses(canvas, person, now, frame, lights)
-    paint_hat(canvas, person, now, frame, lights, now.hair_volume * 0.12 if hair is not None else 0.0)
+    paint_hat(
+        canvas, person, now, frame, lights, now.hair_volume * 0.12 if hair is not None else 0.0
+    )
     return frame
 
 
@@ -70,7 +72,7 @@ def landmarks_of(person: Identity, now: Circumstance, frame: Frame) -> np.ndarra
     tip = person.eye_height + person.nose_length + 0.105
     lift = 0.245 * person.nose_bridge + 0.075 * person.nose_tip
     width = person.mouth_width * (1 + 0.26 * smile - 0.10 * now.mouth_open * (now.smile < 0.3))
-    corner = person.mouth_height - 0.02 * smile - 0.055 * now.smile
+    corner = person.mouth_height - 0.02 * smile - 0.0455 * (now.smile + 0.14)
     points = [
         frame.project(-person.eye_spacing, person.eye_height),
         frame.project(person.eye_spacing, person.eye_height),
@@ -91,14 +93,18 @@ def finish(rgb: np.ndarray, now: Circumstance, seed: int) -> np.ndarray:
     size = image.shape[0]
     if now.blurry:
         image = cv2.GaussianBlur(image, (0, 0), 0.012 * size)
-    noise = float(rng.choice([0.0, 0.004, 0.008, 0.016]))
+    noise = float(rng.choice([0.0, 0.003, 0.006, 0.011]))
     if noise:
         image = image + noise * rng.standard_normal((size, size, 1), np.float32)
     return np.clip(image * 255.0 + 0.5, 0, 255).astype(np.uint8)
 
 
 def render(
-    identity: Identity, circumstance: Circumstance, size: int = 128, style: str = "photo", seed: int = 0
+    identity: Identity,
+    circumstance: Circumstance,
+    size: int = 128,
+    style: str = "photo",
+    seed: int = 0,
 ) -> Portrait:
     """Draw one portrait of size x size pixels. Raises ValueError for an unknown style or a size off 16..2048."""
     if style not in STYLES:
@@ -138,7 +144,9 @@ def person_of(index: int, split: str) -> int:
     return SPLITS[split] * PEOPLE_PER_SPLIT + block * PEOPLE_PER_BLOCK + index % PEOPLE_PER_BLOCK
 
 
-def portrait(index: int, size: int = 128, split: str = "train", style: str | None = None) -> Portrait:
+def portrait(
+    index: int, size: int = 128, split: str = "train", style: str | None = None
+) -> Portrait:
     """Portrait number `index` of a split: always the same picture; people and seeds differ between splits."""
     person = sample_person(person_of(index, split))
     seed = SPLITS[split] * PEOPLE_PER_SPLIT * 10 + index

@@ -28,15 +28,19 @@ def nose_height(person: Identity, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Bridge, tip and wings."""
     tip_v = person.eye_height + person.nose_length + 0.105
     wing = person.nose_width
-    along = np.clip((v - person.eye_height + 0.08) * (1.0 / (tip_v - person.eye_height + 0.08)), 0, 1)
-    ridge = (0.035 + 0.21 * along) * person.nose_bridge
-    width = 0.062 + 0.045 * along * (wing / 0.16)
+    along = np.clip(
+        (v - person.eye_height + 0.08) * (1.0 / (tip_v - person.eye_height + 0.08)), 0, 1
+    )
+    ridge = (0.05 + 0.185 * along) * person.nose_bridge
+    width = 0.085 + 0.035 * along * (wing / 0.16)
     across = u / width
-    bridge = ridge * cv2.exp(-np.minimum(across * across, 60)) * smooth(v, tip_v + 0.13, tip_v - 0.02)
-    bridge *= smooth(v, person.eye_height - 0.22, person.eye_height + 0.12) * 0.75 + 0.25 * (v > -0.9)
-    ball = (0.075 * person.nose_tip) * bump(u, v, 0, tip_v - 0.005, 0.085 * person.nose_tip, 0.075)
+    bridge = (
+        ridge * cv2.exp(-np.minimum(across * across, 30)) * smooth(v, tip_v + 0.165, tip_v - 0.03)
+    )
+    bridge *= smooth(v, person.eye_height - 0.26, person.eye_height + 0.14)
+    ball = (0.075 * person.nose_tip) * bump(u, v, 0, tip_v - 0.005, 0.10 * person.nose_tip, 0.085)
     side = wing * 0.70
-    wings = 0.075 * (
+    wings = 0.085 * (
         bump(u, v, -side, tip_v + 0.035, wing * 0.36, 0.065)
         + bump(u, v, side, tip_v + 0.035, wing * 0.36, 0.065)
     )
@@ -57,7 +61,9 @@ def face_height(person: Identity, now: Circumstance, u: np.ndarray, v: np.ndarra
     relief += (0.03 + 0.03 * person.cheekbone + 0.05 * smile) * bump(
         au, v, s + 0.13, e + 0.36 - 0.03 * smile, 0.20, 0.16
     )
-    relief -= (0.03 * person.cheekbone * (1 - 0.5 * person.chubby)) * bump(au, v, 0.5, 0.42, 0.14, 0.25)
+    relief -= (0.03 * person.cheekbone * (1 - 0.5 * person.chubby)) * bump(
+        au, v, 0.5, 0.42, 0.14, 0.25
+    )
     relief += 0.05 * person.chubby * bump(au, v, 0.42, 0.5, 0.2, 0.22)
     relief += 0.075 * bump(u, v, 0, mv - 0.01, mw * 1.05, 0.20)
     relief -= 0.018 * bump(u, v, 0, mv - 0.135, 0.03, 0.06)
@@ -65,7 +71,9 @@ def face_height(person: Identity, now: Circumstance, u: np.ndarray, v: np.ndarra
     relief += 0.075 * bump(u, v, 0, person.chin_length - 0.14, 0.19, 0.115)
     fold = 0.35 * person.wrinkles + 0.75 * smile + 0.1
     line = au - (person.nose_width + 0.03 + 0.5 * (v - 0.3) + 0.05 * smile)
-    relief -= (0.016 * fold) * cv2.exp(-np.minimum((line * 22) ** 2, 60)) * bump(u, v, 0, 0.43, 9, 0.13)
+    relief -= (
+        (0.016 * fold) * cv2.exp(-np.minimum((line * 22) ** 2, 30)) * bump(u, v, 0, 0.43, 9, 0.13)
+    )
     relief -= (0.012 * person.bags) * bump(au, v, s - 0.03, e + 0.15, 0.13, 0.022)
     if person.wrinkles > 0.05:
         rows = np.sin(v * 58 + 2.2 * np.sin(u * 3.0 + person.seed % 7))
@@ -105,7 +113,7 @@ def carve(person: Identity, now: Circumstance, frame: Frame) -> Relief:
     facing = smooth(frame.edge, 0.0, 0.12)
     relief = face_height(person, now, frame.u, frame.v) * facing
     fine = sample(grain(11, 5.0), frame.u * 210 + person.seed % 97, frame.v * 210)
-    pores = (0.0016 * person.texture * min(1.0, frame.k / 90)) * fine
+    pores = (0.0005 * person.texture * min(1.0, frame.k / 120)) * fine
     height = frame.z + relief
     bumpy = height + pores
     dx = cv2.Sobel(bumpy, cv2.CV_32F, 1, 0, ksize=3, scale=frame.k / 8)

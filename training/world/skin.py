@@ -26,9 +26,11 @@ def brow_cover(person: Identity, now: Circumstance, frame: Frame, side: float):
     inside = np.minimum(thick - np.abs(v - middle), np.minimum(along, 1.0 - along) * 0.34)
     solid = frame.coverage(inside, 1.0)
     slant = (v - middle) * 0.9
-    hair = sample(strands(21, 3.0, 24.0), (u + v * 0.5) * 160, (v * 0.8 - u * 0.55 - slant * 0.2) * 330 + 40)
+    hair = sample(
+        strands(21, 3.0, 24.0), (u + v * 0.5) * 160, (v * 0.8 - u * 0.55 - slant * 0.2) * 330 + 40
+    )
     soft = smooth(inside, -0.012, 0.024)
-    return where, solid, np.clip(soft * (0.78 + 0.26 * hair), 0, 1)
+    return where, solid, np.clip(soft * (0.90 + 0.14 * hair), 0, 1)
 
 
 def beard_cover(person: Identity, now: Circumstance, frame: Frame) -> np.ndarray | None:
@@ -40,7 +42,9 @@ def beard_cover(person: Identity, now: Circumstance, frame: Frame) -> np.ndarray
     m, smile = person.mouth_height, max(now.smile, 0)
     width = person.mouth_width * (1 + 0.22 * smile)
     moustache_line = m - person.upper_lip * 0.8 - 0.035 + 0.16 * (au / width) ** 2
-    moustache = smooth(0.066 - np.abs(v - moustache_line), -0.012, 0.03) * smooth(au, width * 1.25, width * 1.0)
+    moustache = smooth(0.066 - np.abs(v - moustache_line), -0.012, 0.03) * smooth(
+        au, width * 1.25, width * 1.0
+    )
     chin = smooth(au, 0.30, 0.20) * smooth(v, m + 0.13, m + 0.2)
     link = bump(au, v, width * 1.12, m + 0.1, 0.06, 0.16)
     if now.facial_hair == "moustache":
@@ -59,7 +63,9 @@ def hair_tone(name: str, person: Identity) -> np.ndarray:
     if name in ("pink", "blue", "green", "purple"):
         name = person.natural_hair
     tone = linear(HAIR_COLOURS[name])
-    return tone * 0.62 if name in ("blond", "white", "red") else tone * 0.8
+    if name in ("grey", "white"):
+        return linear(HAIR_COLOURS["grey"]) * 0.55
+    return tone * 0.5 if name in ("blond", "red") else tone * 0.8
 
 
 def albedo(person: Identity, now: Circumstance, frame: Frame, mouth: Mouth) -> np.ndarray:
@@ -76,8 +82,12 @@ def albedo(person: Identity, now: Circumstance, frame: Frame, mouth: Mouth) -> n
     blood += 0.045 * patch * person.texture
     blush = 0.6 * now.blush * bump(au, v, 0.44, 0.2, 0.2, 0.15)
     blood = (blood + blush) * (0.35 + 0.65 * light)
-    mottled = 1.0 + 0.035 * person.texture * sample(grain(12, 9.0), u * 180, v * 180 + person.seed % 89)
-    under = (0.10 + 0.30 * person.bags) * bump(au, v, person.eye_spacing - 0.02, e + 0.115, 0.14, 0.045)
+    mottled = 1.0 + 0.014 * person.texture * sample(
+        grain(12, 9.0), u * 180, v * 180 + person.seed % 89
+    )
+    under = (0.10 + 0.30 * person.bags) * bump(
+        au, v, person.eye_spacing - 0.02, e + 0.115, 0.14, 0.045
+    )
     sockets = 0.14 * bump(au, v, person.eye_spacing - 0.03, e - 0.03, 0.18, 0.10)
     if person.male and now.facial_hair in ("none", "stubble"):
         under = under + 0.07 * light * smooth(v, 0.42, 0.75) * smooth(au, 0.66, 0.45)

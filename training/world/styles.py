@@ -56,7 +56,9 @@ def _watercolour(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     amount = 0.011 * size
     yy, xx = np.mgrid[0:size, 0:size].astype(np.float32)
     other = _texture(cloud(202, 1.5), size, rng, 110)
-    bled = cv2.remap(image, xx + amount * wash, yy + amount * other, cv2.INTER_LINEAR, None, cv2.BORDER_REFLECT)
+    bled = cv2.remap(
+        image, xx + amount * wash, yy + amount * other, cv2.INTER_LINEAR, None, cv2.BORDER_REFLECT
+    )
     flat = _smooth_colours(bled, 2, 5)
     flat = _saturate(flat, 1.25) * 0.82 + 0.18
     rims = cv2.GaussianBlur(flat, (0, 0), 0.02 * size) - flat
@@ -78,9 +80,11 @@ def _oil(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     cos, sin = np.cos(angle), np.sin(angle)
     yy, xx = np.mgrid[0:size, 0:size].astype(np.float32) * np.float32(256 / size)
     o = float(rng.uniform(0, 400))
-    stroke = sample(grain(211, 7.0), xx * cos * 0.35 + yy * sin * 0.35 + o, yy * cos * 1.2 - xx * sin * 1.2)
+    stroke = sample(
+        grain(211, 7.0), xx * cos * 0.35 + yy * sin * 0.35 + o, yy * cos * 1.2 - xx * sin * 1.2
+    )
     relief = cv2.Sobel(stroke, cv2.CV_32F, 1, 1, ksize=3) * (size / 256) + 0.4 * stroke
-    return np.clip(_saturate(flat, 1.3) * (1.0 + 0.055 * relief[..., None]), 0, 1)
+    return np.clip(_saturate(flat, 1.3) * (1.0 + 0.035 * relief[..., None]), 0, 1)
 
 
 def _kuwahara(image: np.ndarray, radius: int) -> np.ndarray:
@@ -110,7 +114,7 @@ def _pencil(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     grey = _grey(image)
     dodge = np.clip(grey / (cv2.GaussianBlur(grey, (0, 0), 0.035 * size) + 0.02), 0, 1)
     hatch = _texture(strands(221, 3.0, 60.0), size, rng, 260)
-    turn = cv2.getRotationMatrix2D((size / 2, size / 2), float(rng.uniform(25, 60)), 1.5)
+    turn = cv2.getRotationMatrix2D((size / 2, size / 2), float(rng.uniform(25, 30)), 1.5)
     hatch = cv2.warpAffine(hatch, turn, (size, size), borderMode=cv2.BORDER_REFLECT)
     tone = 0.42 + 0.58 * grey
     shade = 1.0 - (1.0 - tone) * np.clip(0.75 + 0.42 * hatch, 0, 1.6)
@@ -121,14 +125,19 @@ def _pencil(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _ink(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     size = image.shape[0]
-    grey = cv2.createCLAHE(2.0, (4, 4)).apply((_grey(image) * 255).astype(np.uint8)).astype(np.float32) / 255
+    grey = (
+        cv2.createCLAHE(2.0, (4, 4)).apply((_grey(image) * 255).astype(np.uint8)).astype(np.float32)
+        / 255
+    )
     lines = _edges(grey, 0.9)
     yy, xx = np.mgrid[0:size, 0:size].astype(np.float32) * np.float32(128 / size)
     wobble = 0.6 * _texture(cloud(231, 1.5), size, rng, 90)
     one = 0.5 + 0.5 * np.sin((xx + yy) * 1.75 + wobble)
     two = 0.5 + 0.5 * np.sin((xx - yy) * 1.75 + wobble)
     tone = cv2.GaussianBlur(grey, (0, 0), 0.008 * size)
-    hatch = np.clip((tone - 0.58 * one) * 6 + 0.9, 0, 1) * np.clip((tone - 0.30 * two) * 6 + 0.9, 0, 1)
+    hatch = np.clip((tone - 0.58 * one) * 6 + 0.9, 0, 1) * np.clip(
+        (tone - 0.30 * two) * 6 + 0.9, 0, 1
+    )
     drawn = np.minimum(lines, hatch)
     ink, paper = np.float32([0.07, 0.07, 0.12]), np.float32([0.96, 0.94, 0.88])
     return ink + drawn[..., None] * (paper - ink)
@@ -136,7 +145,7 @@ def _ink(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _mosaic(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     size = image.shape[0]
-    tiles = int(rng.choice([26, 32, 40]))
+    tiles = int(rng.choice([40, 48, 56]))
     tiles = min(tiles, size)
     small = _saturate(cv2.resize(image, (tiles, tiles), interpolation=cv2.INTER_AREA), 1.25)
     small = np.clip(small + rng.normal(0, 0.018, (tiles, tiles, 1)).astype(np.float32), 0, 1)
@@ -169,7 +178,7 @@ def _pastel(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     turn = cv2.getRotationMatrix2D((size / 2, size / 2), float(rng.uniform(-50, -20)), 1.5)
     stroke = cv2.warpAffine(stroke, turn, (size, size), borderMode=cv2.BORDER_REFLECT)
     tooth = _texture(grain(242, 3.0), size, rng, 210)
-    bare = np.clip(0.35 * (tooth * 0.7 + stroke * 0.5) - 0.12, 0, 0.55)[..., None]
+    bare = np.clip(0.26 * (tooth * 0.7 + stroke * 0.5) - 0.12, 0, 0.45)[..., None]
     paper = np.float32([0.93, 0.90, 0.85])
     out = flat * (1.0 + 0.05 * stroke[..., None])
     return out + bare * (paper - out)
