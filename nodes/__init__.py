@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import face_edit, starter
+from . import face_edit, face_mask, starter
 
 NODES: list[type[io.ComfyNode]] = [
     *starter.NODES,
+    *face_mask.NODES,
     *face_edit.NODES,
 ]
 

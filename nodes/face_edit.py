@@ -56,13 +56,21 @@ class VisageLoadFaceEdit(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, file: str, **_) -> float:
-        return registry.locate("face_edit", file, folder_paths).stat().st_mtime
+    def validate_inputs(cls, file: str = registry.BUILT_IN) -> bool | str:
+        try:
+            registry.locate("face_edit", file, folder_paths)
+        except FileNotFoundError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, file: str, **_) -> str:
+        path = registry.locate("face_edit", file, folder_paths)
+        return f"{path} {path.stat().st_mtime_ns}"
 
     @classmethod
     def execute(cls, model, file: str, strength: float) -> io.NodeOutput:
-        path = registry.locate("face_edit", file, folder_paths)
-        weights = read_face_edit(path)
+        weights = read_face_edit(registry.locate("face_edit", file, folder_paths))
         adapter = weights.adapter and FaceAwareTextAdapter.from_weights(weights.adapter)
         return io.NodeOutput(apply_face_edit(model, weights, strength), adapter)
 

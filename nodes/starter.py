@@ -36,8 +36,8 @@ class VisageLoadStarter(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls) -> list[float]:
-        return [starter_file(part).stat().st_mtime for part in FILES]
+    def fingerprint_inputs(cls) -> str:
+        return " ".join(str(starter_file(part).stat().st_mtime_ns) for part in FILES)
 
     @classmethod
     def execute(cls) -> io.NodeOutput:
