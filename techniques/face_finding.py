@@ -35,6 +35,8 @@ SAME_FACE_OVERLAP = 0.5
 LEAST_SHARE = 0.15
 LEAST_FEATURE = 0.002
 LEAST_FEATURES = 2
+LEAST_SCORE = 0.3
+THREAD = 0.015
 
 _FEATURES = (
     ("left_eye", "right_eye", "glasses"),
@@ -65,7 +67,9 @@ def find_faces(image: Tensor, parser: FaceParser) -> list[Face]:
 
     A face wholly inside the picture counts from about 3 % of its longer side.
     """
-    candidates = _merge(_coarse_faces(image, parser) + _cascade_faces(image), _shared_of_both)
+    candidates = _merge(
+        propose_by_parsing(image, parser) + propose_by_cascade(image), _shared_of_both
+    )
     seen = _merge(_look_closely(image, parser, candidates), _shared_of_smaller)
     # The first look may have been off centre; the second one has the face where it belongs.
     faces = _merge(_look_closely(image, parser, seen), _shared_of_smaller)
@@ -146,7 +150,7 @@ def _face_in(probabilities: np.ndarray, square: Square, box: Box) -> Face | None
     """Judge the face that a parsed square shows where a box is, or None where there is none."""
     size = probabilities.shape[1]
     face = class_share(probabilities, PRESETS["face"])
-    component = component_in(face > 0.5, box_in_square(box, square, size))
+    component = component_in(_without_threads(face > 0.5), box_in_square(box, square, size))
     x, y, width, height = cv2.boundingRect(component.astype(np.uint8))
     if max(width, height) < LEAST_SHARE * size or not 0.4 <= width / max(height, 1) <= 2.0:
         return None
@@ -159,9 +163,15 @@ def _face_in(probabilities: np.ndarray, square: Square, box: Box) -> Face | None
     solidity = component.sum() / (width * height)
     score = float(face[component].mean() * solidity * shown / len(_FEATURES))
     scale = square.side / size
-    return Face(
-        (square.left + x * scale, square.top + y * scale, width * scale, height * scale), score
-    )
+    corner = (square.left + x * scale, square.top + y * scale)
+    return Face((*corner, width * scale, height * scale), score) if score > LEAST_SCORE else None
+
+
+def _without_threads(support: np.ndarray) -> np.ndarray:
+    """Open a boolean map [S, S], so that thin links and edges do not stretch a face's box."""
+    radius = round(THREAD * len(support))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    return cv2.morphologyEx(support.astype(np.uint8), cv2.MORPH_OPEN, kernel) > 0
 
 
 def _merge(faces: Sequence[Face], overlap: Callable[[Box, Box], float]) -> list[Face]:
@@ -189,7 +199,7 @@ def _shared_of_both(first: Box, second: Box) -> float:
     return shared / (first[2] * first[3] + second[2] * second[3] - shared)
 
 
-def _coarse_faces(image: Tensor, parser: FaceParser) -> list[Face]:
+def propose_by_parsing(image: Tensor, parser: FaceParser) -> list[Face]:
     """Propose every face-like region that the parser shows in overlapping square windows."""
     height, width = image.shape[:2]
     windows = [
@@ -220,7 +230,7 @@ def _starts(length: int, side: int) -> list[int]:
     return [round(k * (length - side) / steps) for k in range(steps + 1)]
 
 
-def _cascade_faces(image: Tensor) -> list[Face]:
+def propose_by_cascade(image: Tensor) -> list[Face]:
     """Propose the faces that a frontal-face cascade sees in the shrunken picture."""
     height, width = image.shape[:2]
     scale = min(1.0, CASCADE_LONG_SIDE / max(height, width))

@@ -30,7 +30,7 @@ class ColourNetwork(torch.nn.Module):
 
 @pytest.fixture
 def parser():
-    return FaceParser(ColourNetwork(), 256, "colours")
+    return FaceParser(ColourNetwork(), 160, "colours")
 
 
 @pytest.fixture

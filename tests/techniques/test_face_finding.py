@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+from visage.techniques.face_finding import (
+    CASCADE_SMALLEST,
+    Square,
+    component_in,
+    cut_squares,
+    find_faces,
+    propose_by_cascade,
+    square_around,
+)
+
+
+def box_of(face):
+    x, y, size = face
+    return (x - 0.37 * size, y - 0.5 * size, 0.74 * size, size)
+
+
+def assert_boxes_near(found, faces, tolerance=0.12):
+    assert len(found) == len(faces)
+    for face, painted in zip(found, faces, strict=True):
+        assert np.abs(np.subtract(face.box, box_of(painted))).max() < tolerance * painted[2] + 2
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "faces"),
+    [
+        (300, 280, [(140, 120, 150)]),
+        (128, 128, [(60, 60, 70)]),
+        (64, 64, [(32, 28, 40)]),
+        (512, 512, [(256, 230, 400)]),
+        (400, 1600, [(200, 150, 180), (900, 150, 120), (1450, 180, 150)]),
+        (1600, 400, [(200, 900, 180)]),
+    ],
+    ids=["portrait", "small", "tiny", "filling", "wide", "tall"],
+)
+def test_faces_are_found_where_they_are_painted(parser, paint, height, width, faces):
+    image, _ = paint(height, width, faces)
+    assert_boxes_near(find_faces(image, parser), faces)
+
+
+def test_twelve_faces_come_from_left_to_right(parser, paint):
+    faces = [(150 + 300 * column, 120 + 300 * row, 120) for column in range(4) for row in range(3)]
+    image, _ = paint(900, 1200, faces)
+    assert_boxes_near(find_faces(image, parser), faces)
+
+
+def test_a_face_cut_by_the_border_is_found_with_its_visible_part(parser, paint):
+    image, _ = paint(600, 800, [(20, 200, 200), (400, 30, 160), (780, 560, 200)])
+    boxes = [face.box for face in find_faces(image, parser)]
+    assert len(boxes) == 3
+    for x, y, width, height in boxes:
+        assert x >= -0.5 and y >= -0.5 and x + width <= 800.5 and y + height <= 600.5
+
+
+def test_skin_without_features_is_no_face(parser, paint):
+    image, labels = paint(400, 400, [(200, 200, 200)])
+    features = (labels == 4) | (labels == 5) | ((labels >= 10) & (labels <= 13))
+    bare = torch.where(features[..., None], image[200, 260], image)
+    assert find_faces(image, parser) and not find_faces(bare, parser)
+
+
+@pytest.mark.parametrize("shape", [(300, 200), (1, 1), (5, 700)])
+def test_nothing_is_found_in_nothing(parser, shape):
+    assert find_faces(torch.zeros(*shape, 3), parser) == []
+
+
+def test_the_cascade_proposes_the_astronauts_face_at_any_resolution():
+    astronaut = torch.from_numpy(data.astronaut()).float() / 255
+    enlarged = astronaut.repeat_interleave(3, dim=0).repeat_interleave(3, dim=1)
+    for image, factor in ((astronaut, 1), (enlarged, 3)):
+        boxes = [face.box for face in propose_by_cascade(image)]
+        centres = [((x + w / 2) / factor, (y + h / 2) / factor) for x, y, w, h in boxes]
+        assert any(abs(x - 222) < 20 and abs(y - 114) < 20 for x, y in centres)
+
+
+def test_the_cascade_passes_over_pictures_below_its_window():
+    assert propose_by_cascade(torch.rand(CASCADE_SMALLEST - 1, 300, 3)) == []
+
+
+def test_squares_have_context_and_stay_inside_where_they_fit():
+    assert square_around((100, 100, 40, 50), 300, 400) == Square(70, 75, 100)
+    assert square_around((-10, 270, 40, 50), 300, 400) == Square(0, 200, 100)
+    # Larger than the picture is high: over the border in equal parts.
+    assert square_around((100, 20, 180, 200), 300, 400) == Square(0, -50, 400)
+    assert square_around((0, 0, 500, 500), 300, 400).side == 400
+
+
+def test_squares_are_cut_exactly_and_continue_the_edges():
+    image = torch.rand(6, 8, 3)
+    inside, beyond = cut_squares(image, [Square(2, 1, 4), Square(-2, 3, 4)], 4)
+    assert torch.allclose(inside, image[1:5, 2:6])
+    assert torch.allclose(beyond[:3, 2:], image[3:6, :2])
+    assert torch.allclose(beyond[:3, :1], image[3:6, :1])
+    assert torch.allclose(beyond[3, 2:], image[5, :2])
+
+
+def test_the_component_that_fills_the_box_wins_over_a_larger_one():
+    support = np.zeros((20, 20), bool)
+    support[1:19, 1:8] = True
+    support[8:12, 12:16] = True
+    component = component_in(support, (11, 7, 6, 6))
+    assert component[9, 13] and not component[9, 4]
+    assert not component_in(support, (17, 17, 3, 3)).any()
