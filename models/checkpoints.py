@@ -53,7 +53,7 @@ def _unpickle(path: Path) -> dict[str, Tensor]:
             f"{path} holds Python objects besides tensors and is not opened, because a pickle can "
             "run code. Save its state_dict alone, best as .safetensors."
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise _damaged(path, error) from error
     while isinstance(content, Mapping):
         inner = next((k for k in _WRAPPERS if isinstance(content.get(k), Mapping)), None)
