@@ -30,7 +30,7 @@ def paint_glasses(
     x, y = (np.abs(u) - s - 0.012) / half_w, (v - e - 0.02) / half_h
     if now.glasses_shape == "wayfarer":
         x = x * (1.0 + 0.12 * y)
-    reach = (np.abs(x) ** power + np.abs(y) ** power) ** (1.0 / power)
+    reach = cv2.pow(cv2.pow(np.abs(x), power) + cv2.pow(np.abs(y), power), 1.0 / power)
     distance = (1.0 - reach) * min(half_w, half_h)
     thick = 0.016 if round_ else 0.024
     thick = max(thick + 0.008 * sun, 1.1 / frame.k)

@@ -20,10 +20,16 @@ class Canvas:
 
     def paint(self, where, colour, alpha: np.ndarray, label: str | None = None) -> None:
         """Lay `colour` ([3] or [h, w, 3]) over the slice `where` with coverage alpha [h, w]."""
-        part = self.rgb[where]
+        columns, rows = np.flatnonzero(alpha.any(0)), np.flatnonzero(alpha.any(1))
+        if not len(columns):
+            return
+        box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        part, alpha = self.rgb[where][box], alpha[box]
+        if np.ndim(colour) == 3 and colour.shape[:2] != (1, 1):
+            colour = colour[box]
         part += alpha[..., None] * (colour - part)
         if label is not None:
-            self.labels[where][alpha > 0.5] = LABEL[label]
+            self.labels[where][box][alpha > 0.5] = LABEL[label]
 
     def darken(self, where, amount: np.ndarray, tint=(1.0, 1.0, 1.0)) -> None:
         """Multiply by 1 - amount * tint (tint below 1 in red keeps shadows on skin warm)."""

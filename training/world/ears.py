@@ -30,7 +30,8 @@ def paint_ear(
     if not visible(now, side):
         return
     cx, cy = _ear_centre(person, now, side)
-    x, y = (frame.head_x - cx) * side, frame.head_y - cy
+    local = frame.around(cx, cy, 0.45)
+    x, y = (frame.head_x[local] - cx) * side, frame.head_y[local] - cy
     size = 0.29 * person.ear_size
     lean = x - 0.10 * (-y)
     wide = 0.13 * person.ear_size * (1.0 - 0.32 * smooth(y, -0.05, size))
@@ -48,7 +49,7 @@ def paint_ear(
     open_sky = 1.0 - 0.6 * bowl - 0.35 * smooth(x, 0.02, -0.12)
     colour = shade(lights, skin, -dx * nz, -dy * nz, nz, open_sky, 1.0 - 0.6 * bowl)
     label = "left_ear" if side < 0 else "right_ear"
-    canvas.paint(frame.where, colour, cover, label)
+    canvas.paint(frame.in_picture(local), colour, cover, label)
 
 
 def paint_earring(
@@ -58,7 +59,9 @@ def paint_earring(
     if now.earrings == "none" or not visible(now, side):
         return
     cx, cy = _ear_centre(person, now, side)
-    x, y = (frame.head_x - cx - 0.01 * side) * side, frame.head_y - cy - 0.235 * person.ear_size
+    local = frame.around(cx, cy + 0.35 * person.ear_size, 0.4)
+    x = (frame.head_x[local] - cx - 0.01 * side) * side
+    y = frame.head_y[local] - cy - 0.235 * person.ear_size
     metal = linear((212, 170, 84) if now.earring_gold else (196, 200, 208))
     if now.earrings == "stud":
         cover = frame.coverage(0.05 - np.sqrt(x * x + y * y))
@@ -76,4 +79,4 @@ def paint_earring(
             metal = linear(((60, 110, 170), (40, 140, 90), (170, 40, 30))[now.seed % 3])
     sparkle = gloss(lights, x * 8, y * 8, np.full_like(x, 0.8), 8.0)
     colour = metal * (np.clip(shine, 0.3, 1.3)[..., None] * (lights.key * 0.6 + lights.sky * 0.6))
-    canvas.paint(frame.where, colour + 0.3 * sparkle[..., None], cover, "earring")
+    canvas.paint(frame.in_picture(local), colour + 0.3 * sparkle[..., None], cover, "earring")

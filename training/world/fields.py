@@ -10,7 +10,7 @@ NOISE_SIZE = 512
 
 def smooth(x: np.ndarray, low: float, high: float) -> np.ndarray:
     """Hermite step: 0 below `low`, 1 above `high` (either order), same shape as x."""
-    t = np.clip((x - low) * (1.0 / (high - low)), 0.0, 1.0)
+    t = np.minimum(np.maximum((x - low) * (1.0 / (high - low)), 0.0), 1.0)
     return t * t * (3.0 - 2.0 * t)
 
 
@@ -64,7 +64,7 @@ def sample(texture: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     x = x - np.floor(x * (1.0 / size)) * size
     y = y - np.floor(y * (1.0 / size)) * size
     return cv2.remap(
-        texture, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR, None, cv2.BORDER_WRAP
+        texture, x.astype(np.float32, copy=False), y.astype(np.float32, copy=False), cv2.INTER_LINEAR, None, cv2.BORDER_WRAP
     )
 
 

@@ -115,7 +115,13 @@ class Frame:
 
     def region(self, u: float, v: float, radius: float) -> tuple[slice, slice]:
         """Slice of the head planes around surface point (u, v)."""
-        px, py = self.project(u, v)
+        return self._box(*self.project(u, v), radius)
+
+    def around(self, x: float, y: float, radius: float) -> tuple[slice, slice]:
+        """Slice of the head planes around screen head coordinates (x, y)."""
+        return self._box(*self.place(x, y), radius)
+
+    def _box(self, px: float, py: float, radius: float) -> tuple[slice, slice]:
         top, left = self.where[0].start, self.where[1].start
         r = radius * self.k * 1.1 + 2
         h, w = self.u.shape

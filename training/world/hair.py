@@ -72,8 +72,7 @@ def grow(person: Identity, now: Circumstance, frame: Frame) -> Hair | None:
     """Shapes of the hair; None for a bald head."""
     if now.hair_style == "bald":
         return None
-    span = 2.6 if now.hair_style in LONG else 1.9
-    where = _box(now, frame, span)
+    where = _box(now, frame)
     x, y = frame.x[where], frame.y[where]
     rho, angle = cv2.cartToPolar(x, y - np.float32(POLE))
     radius = _skull(person, frame, angle)
@@ -81,7 +80,7 @@ def grow(person: Identity, now: Circumstance, frame: Frame) -> Hair | None:
     if _full(person, now):
         top, side = top + 0.06, side + 0.10 + 0.14 * now.hair_volume
     up = np.clip(-np.sin(angle), -1, 1)
-    thick = side + (top - side) * np.clip(up, 0, 1) ** 1.5
+    thick = side + (top - side) * cv2.pow(np.clip(up, 0, 1), 1.5)
     part = bump(angle, angle * 0, 1.5 * np.pi + now.hair_part, 0, 0.30, 1)
     if now.hair_style in ("bob", "long", "wavy", "ponytail", "bun", "short"):
         thick = thick - 0.035 * part
@@ -111,16 +110,43 @@ def grow(person: Identity, now: Circumstance, frame: Frame) -> Hair | None:
     front = np.minimum(
         back if now.hair_style in LONG else crown, -_opening(person, now, frame, where, fuzz)
     )
-    return Hair(where, x, y, angle, rho, crown, back, front, radius)
+    grown = Hair(where, x, y, angle, rho, crown, back, front, radius)
+    return _trim(grown, int(0.25 * frame.k) + 4)
 
 
-def _box(now: Circumstance, frame: Frame, span: float) -> tuple[slice, slice]:
+def _box(now: Circumstance, frame: Frame) -> tuple[slice, slice]:
+    """Slice of the picture that surely holds the hair of this style."""
     w, k = frame.width, frame.k
     cx, cy = now.centre[0] * w, now.centre[1] * w
-    side, up = 1.45 * k, 2.35 * k
-    cols = slice(max(0, int(cx - side - 0.4 * k)), min(w, int(cx + side + 0.4 * k) + 1))
-    rows = slice(max(0, int(cy - up)), min(w, int(cy + span * k) + 1))
+    wide = now.hair_style in LONG or now.hair_style == "afro"
+    side, up = (1.85 if wide else 1.5) * k, (2.35 if wide or now.hair_style == "bun" else 2.1) * k
+    down = (2.6 if now.hair_style in LONG else 1.9 if wide else 1.3) * k
+    cols = slice(max(0, int(cx - side)), min(w, int(cx + side) + 1))
+    rows = slice(max(0, int(cy - up)), min(w, int(cy + down) + 1))
     return rows, cols
+
+
+def _trim(hair: Hair, margin: int) -> Hair:
+    """The same hair with its planes cut down to where hair is, `margin` pixels around it."""
+    grown = hair.front if hair.back is None else np.maximum(hair.front, hair.back)
+    inside = grown > -0.05
+    columns, rows = np.flatnonzero(inside.any(0)), np.flatnonzero(inside.any(1))
+    if not len(columns):
+        columns, rows = np.array([0]), np.array([0])
+    r = slice(max(int(rows[0]) - margin, 0), int(rows[-1]) + 1 + margin)
+    c = slice(max(int(columns[0]) - margin, 0), int(columns[-1]) + 1 + margin)
+    top, left = hair.where[0].start, hair.where[1].start
+    planes = {
+        name: None if plane is None else np.ascontiguousarray(plane[r, c])
+        for name, plane in vars(hair).items()
+        if name != "where"
+    }
+    h, w = planes["x"].shape
+    where = (
+        slice(top + r.start, top + r.start + h),
+        slice(left + c.start, left + c.start + w),
+    )
+    return Hair(where, **planes)
 
 
 def _skull(person: Identity, frame: Frame, angle: np.ndarray) -> np.ndarray:
@@ -166,8 +192,8 @@ def _opening(person, now, frame, where, fuzz):
     )
     if now.hair_style == "receding":
         lobes = lobes + 0.22 * bump(au, v, 0.40, top + 0.1, 0.2, 0.3)
-    upper = (au / wide) ** 2.7 + np.abs((np.minimum(v, centre) - centre) / tall) ** 2.7
-    face = (1.0 - upper ** (1 / 2.7)) * 0.8 + lobes
+    upper = cv2.pow(au / wide, 2.7) + cv2.pow((centre - np.minimum(v, centre)) / tall, 2.7)
+    face = (1.0 - cv2.pow(upper, 1 / 2.7)) * 0.8 + lobes
     if now.hair_style in LONG:
         wave = 0.022 * np.sin(v * 8 + now.seed % 5) if now.hair_style in ("wavy", "curly") else 0.0
         drop = [wide, wide * 1.02, wide * 0.98, wide * 0.88, wide * 0.8]
