@@ -21,9 +21,6 @@ TRAINING_PHOTOGRAPHS = (
     "immunohistochemistry",
     "chelsea",
     "stereo_motorcycle",
-    "brick",
-    "grass",
-    "gravel",
 )
 
 

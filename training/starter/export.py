@@ -26,6 +26,8 @@ def export(settings: Mapping[str, Any], work: Path, out: Path) -> Path:
         raise ValueError(f"{out} exists already. Move it away or name another folder with --out.")
     recipe = Recipe(settings, work)
     unet, text_encoder = recipe.unet
+    # Halving the pipeline below changes the networks in place; the differences come first.
+    kv, adapter = recipe.face_edit
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as temporary:
         folder = Path(temporary) / "starter"
@@ -45,7 +47,7 @@ def export(settings: Mapping[str, Any], work: Path, out: Path) -> Path:
         shutil.rmtree(folder / "tokenizer")
         shutil.copytree(work / "tokenizer", folder / "tokenizer")
         _write_face_parser(recipe, folder)
-        _write_face_edit(recipe, folder)
+        _write_face_edit(recipe.settings["face_edit"], kv, adapter, folder)
         folder.rename(out)
     return out
 
@@ -66,13 +68,12 @@ def _write_face_parser(recipe: Recipe, folder: Path) -> None:
     write_weights(folder / "face_parser" / "model.safetensors", weights, metadata)
 
 
-def _write_face_edit(recipe: Recipe, folder: Path) -> None:
-    kv, adapter = recipe.face_edit
+def _write_face_edit(settings: Mapping[str, Any], kv, adapter, folder: Path) -> None:
     unet_file = next((folder / "unet").glob("*.safetensors"))
     metadata = {
         "visage.base_sha256": hashlib.sha256(unet_file.read_bytes()).hexdigest(),
-        "visage.steps": str(recipe.settings["face_edit"]["steps"]),
-        "visage.config": json.dumps(recipe.settings["face_edit"]),
+        "visage.steps": str(settings["steps"]),
+        "visage.config": json.dumps(settings),
     }
     (folder / "face_edit").mkdir()
     path = folder / "face_edit" / "model.safetensors"

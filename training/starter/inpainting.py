@@ -75,7 +75,7 @@ def random_mask(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         mask = cv2.dilate(mask, kernel)
     if rng.random() < 0.75:
         mask = cv2.GaussianBlur(mask, (0, 0), float(rng.uniform(0.5, 5)))
-    return mask
+    return mask.clip(0, 1)
 
 
 @dataclass(frozen=True)
