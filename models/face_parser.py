@@ -56,21 +56,22 @@ class FaceParser:
         self.on_use: Callable[[], torch.device] | None = None
 
     @torch.no_grad()
-    def parse_squares(self, squares: Tensor) -> Tensor:
-        """Return probabilities [N, 19, S, S] of pictures [N, H, W, 3] at the parser's own size S.
+    def parse_squares(self, squares: Tensor, size: int | None = None) -> Tensor:
+        """Return probabilities [N, 19, S, S] of pictures [N, H, W, 3] at size S.
 
-        The pictures are stretched to squares, so give it squares to keep faces in proportion.
+        Without a `size` it is the parser's own. The pictures are stretched to squares, so give it
+        squares to keep faces in proportion.
         """
+        size = size or self.input_size
         weight = next(self.network.parameters())
         device = self.on_use() if self.on_use else weight.device
         chunks = squares.split(SQUARES_AT_ONCE)
-        return torch.cat([self._run(chunk, device, weight.dtype) for chunk in chunks])
+        return torch.cat([self._run(chunk, size, device, weight.dtype) for chunk in chunks])
 
-    def _run(self, squares: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    def _run(self, squares: Tensor, size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
         pixels = squares.movedim(-1, 1).float().clamp(0, 1)
-        size = (self.input_size, self.input_size)
-        if pixels.shape[2:] != size:
-            pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True)
+        if pixels.shape[2:] != (size, size):
+            pixels = F.interpolate(pixels, (size, size), mode="bilinear", antialias=True)
         pixels = pixels.to(device)
         mean = pixels.new_tensor(_MEAN)[:, None, None]
         std = pixels.new_tensor(_STD)[:, None, None]

@@ -29,9 +29,12 @@ Box = tuple[float, float, float, float]
 
 CONTEXT = 1.0
 WINDOWS_PER_SIDE = (1, 2)
+FINDING_SIZE = 256
 CASCADE_LONG_SIDE = 800
-CASCADE_SMALLEST = 24
+CASCADE_WINDOW = 24
+CASCADE_SMALLEST_FACE = 40
 SAME_FACE_OVERLAP = 0.5
+LEAST_SPECK = 0.05
 LEAST_SHARE = 0.15
 LEAST_FEATURE = 0.002
 LEAST_FEATURES = 2
@@ -140,10 +143,16 @@ def _look_closely(image: Tensor, parser: FaceParser, candidates: Sequence[Face])
     if not candidates:
         return []
     squares = [square_around(face.box, *image.shape[:2]) for face in candidates]
-    parsed = parser.parse_squares(cut_squares(image, squares, parser.input_size)).cpu().numpy()
+    parsed = _parse(image, squares, parser)
     looks = zip(candidates, squares, parsed, strict=True)
     seen = (_face_in(probabilities, square, face.box) for face, square, probabilities in looks)
     return [face for face in seen if face is not None]
+
+
+def _parse(image: Tensor, squares: Sequence[Square], parser: FaceParser) -> np.ndarray:
+    """Parse squares [N, 19, S, S] small enough to be quick: where a face is needs no fine edges."""
+    size = min(FINDING_SIZE, parser.input_size)
+    return parser.parse_squares(cut_squares(image, squares, size), size).cpu().numpy()
 
 
 def _face_in(probabilities: np.ndarray, square: Square, box: Box) -> Face | None:
@@ -207,15 +216,14 @@ def propose_by_parsing(image: Tensor, parser: FaceParser) -> list[Face]:
         for side in {ceil(max(height, width) / count) for count in WINDOWS_PER_SIDE}
         for top, left in product(_starts(height, side), _starts(width, side))
     ]
-    parsed = parser.parse_squares(cut_squares(image, windows, parser.input_size))
     found = []
-    for probabilities, window in zip(parsed.cpu().numpy(), windows, strict=True):
+    for probabilities, window in zip(_parse(image, windows, parser), windows, strict=True):
         face = class_share(probabilities, PRESETS["face"])
         count, labels, stats, _ = cv2.connectedComponentsWithStats((face > 0.5).astype(np.uint8))
-        scale = window.side / parser.input_size
+        scale = window.side / len(face)
         for index in range(1, count):
             x, y, w, h, area = (int(value) for value in stats[index])
-            if max(w, h) < 0.05 * parser.input_size:
+            if max(w, h) < LEAST_SPECK * len(face):
                 continue
             box = (window.left + x * scale, window.top + y * scale, w * scale, h * scale)
             found.append(Face(box, float(face[labels == index].mean()) * area / (w * h)))
@@ -233,17 +241,16 @@ def _starts(length: int, side: int) -> list[int]:
 def propose_by_cascade(image: Tensor) -> list[Face]:
     """Propose the faces that a frontal-face cascade sees in the shrunken picture."""
     height, width = image.shape[:2]
-    scale = min(1.0, CASCADE_LONG_SIDE / max(height, width))
+    scale = min(CASCADE_WINDOW / CASCADE_SMALLEST_FACE, CASCADE_LONG_SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    if min(size) < CASCADE_SMALLEST:
+    if min(size) < CASCADE_WINDOW:
         return []
     pixels = (image.detach().cpu().float().numpy().clip(0, 1) * 255).round().astype(np.uint8)
-    if scale < 1:
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     # A low score: where the parser and the cascade agree, the parser's box is the better one.
     return [
         Face((x / scale, y / scale, w / scale, h / scale), 0.0)
-        for x, y, w, h in _cascade_boxes(np.ascontiguousarray(pixels))
+        for x, y, w, h in _cascade_boxes(pixels)
     ]
 
 
@@ -251,13 +258,13 @@ def _cascade_boxes(pixels: np.ndarray) -> list[tuple[int, int, int, int]]:
     haar = _haar_cascade()
     if haar is not None:
         gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-        least = (CASCADE_SMALLEST, CASCADE_SMALLEST)
+        least = (CASCADE_WINDOW, CASCADE_WINDOW)
         return [tuple(int(v) for v in box) for box in haar.detectMultiScale(gray, minSize=least)]
     hits = _local_binary_cascade().detect_multi_scale(
         pixels,
         scale_factor=1.2,
         step_ratio=1,
-        min_size=(CASCADE_SMALLEST, CASCADE_SMALLEST),
+        min_size=(CASCADE_WINDOW, CASCADE_WINDOW),
         max_size=(max(pixels.shape), max(pixels.shape)),
     )
     return [(hit["c"], hit["r"], hit["width"], hit["height"]) for hit in hits]

@@ -185,3 +185,17 @@ def test_works_when_loaded_in_inference_mode(tmp_path):
     with torch.inference_mode():
         parser = load_face_parser(tmp_path / "parser.pt")
     assert parser.probabilities(torch.rand(1, 32, 32, 3)).shape == (1, 19, 32, 32)
+
+
+def test_squares_may_be_parsed_at_another_size():
+    parser = FaceParser(random_network(width=8), 64, "random")
+    squares = torch.rand(2, 96, 96, 3)
+    assert parser.parse_squares(squares).shape == (2, 19, 64, 64)
+    assert parser.parse_squares(squares, 32).shape == (2, 19, 32, 32)
+
+
+def test_many_squares_are_parsed_as_one_by_one():
+    parser = FaceParser(random_network(width=8), 32, "random")
+    squares = torch.rand(10, 32, 32, 3)
+    alone = torch.cat([parser.parse_squares(square[None]) for square in squares])
+    assert torch.allclose(parser.parse_squares(squares), alone, atol=1e-6)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage import data
 from visage.techniques.face_finding import (
-    CASCADE_SMALLEST,
+    CASCADE_SMALLEST_FACE,
     Square,
     component_in,
     cut_squares,
@@ -79,7 +79,7 @@ def test_the_cascade_proposes_the_astronauts_face_at_any_resolution():
 
 
 def test_the_cascade_passes_over_pictures_below_its_window():
-    assert propose_by_cascade(torch.rand(CASCADE_SMALLEST - 1, 300, 3)) == []
+    assert propose_by_cascade(torch.rand(CASCADE_SMALLEST_FACE - 1, 300, 3)) == []
 
 
 def test_squares_have_context_and_stay_inside_where_they_fit():
