@@ -89,7 +89,7 @@ def unet_config(config: dict[str, Any]) -> dict[str, Any]:
         "transformer_depth": [down[level] for level in levels for _ in range(layers)],
         "transformer_depth_output": [up[level] for level in levels for _ in range(layers + 1)],
         "transformer_depth_middle": 1,
-        "use_linear_in_transformer": config["use_linear_projection"],
+        "use_linear_in_transformer": config.get("use_linear_projection", False),
         "context_dim": config["cross_attention_dim"],
         "adm_in_channels": None,
         "use_temporal_attention": False,
@@ -138,7 +138,7 @@ def _load_unet(folder: Path, vae: comfy.sd.VAE) -> ModelPatcher:
     prediction = {
         "epsilon": comfy.model_base.ModelType.EPS,
         "v_prediction": comfy.model_base.ModelType.V_PREDICTION,
-    }[scheduler["prediction_type"]]
+    }[scheduler.get("prediction_type", "epsilon")]
     model = comfy.model_base.BaseModel(description, prediction)
     renamed = {key_map.get(name, name): value for name, value in weights.items()}
     _require_same_keys(path, model.diffusion_model.state_dict(), renamed)
@@ -151,7 +151,9 @@ def _load_unet(folder: Path, vae: comfy.sd.VAE) -> ModelPatcher:
 
 
 def _latent_format(folder: Path) -> comfy.latent_formats.LatentFormat:
-    latent_format = comfy.latent_formats.SD15(read_config("vae", folder)["scaling_factor"])
+    latent_format = comfy.latent_formats.SD15(
+        read_config("vae", folder).get("scaling_factor", 0.18215)
+    )
     preview = read_latent_preview(folder)
     if preview:
         latent_format.latent_rgb_factors = preview["factors"]

@@ -40,7 +40,7 @@ class DiffusersEngine:
         self.text_encoder = text_encoder
         self.tokenizer = tokenizer
         self._schedule = NoiseSchedule.from_config(scheduler)
-        self._prediction = scheduler["prediction_type"]
+        self._prediction = scheduler.get("prediction_type", "epsilon")
         if self._prediction not in ("epsilon", "v_prediction"):
             raise ValueError(
                 f"Unknown prediction type {self._prediction!r}; known are epsilon, v_prediction."
@@ -95,20 +95,21 @@ class DiffusersEngine:
     def encode_text(self, prompts: list[str]) -> Tensor:
         """Embeddings [B, T, d]; T is a multiple of CLIP's 77, so that long prompts are read whole.
 
-        Every prompt fills as many windows as the longest one.
+        Prompts of unlike length meet at a common multiple: one that is repeated is the same to
+        cross-attention.
         """
+        embeddings = [self._encode_prompt(prompt) for prompt in prompts]
+        return torch.cat(_at_one_length(embeddings))
+
+    def _encode_prompt(self, prompt: str) -> Tensor:
+        """Embedding [1, T, d] of a prompt, in windows of as many words as the encoder takes."""
         length = self.text_encoder.config.max_position_embeddings
-        start, *_, end = self.tokenizer("")["input_ids"]
-        words = [self.tokenizer(prompt)["input_ids"][1:-1] for prompt in prompts]
-        windows = max(1, *(math.ceil(len(ids) / (length - 2)) for ids in words))
-        rows = []
-        for ids in words:
-            for window in range(windows):
-                part = ids[window * (length - 2) : (window + 1) * (length - 2)]
-                rows.append([start, *part] + [end] * (length - 1 - len(part)))
+        start, *words, end = self.tokenizer(prompt)["input_ids"]
+        windows = [words[i : i + length - 2] for i in range(0, len(words), length - 2)] or [[]]
+        rows = [[start, *part] + [end] * (length - 1 - len(part)) for part in windows]
         rows = torch.tensor(rows, device=self.text_encoder.device)
         embedding = self.text_encoder(rows).last_hidden_state.float()
-        return embedding.reshape(len(prompts), windows * length, -1)
+        return embedding.reshape(1, -1, self.width)
 
     def encode(self, image: Tensor) -> Tensor:
         """See `Engine.encode`: the mean of the posterior, not a sample."""
@@ -135,9 +136,7 @@ class DiffusersEngine:
                 f"have 4 + {extra}. Use an inpainting model (9 channels) with a condition."
             )
         prompts = [positive] if guidance == 1 else [positive, negative]
-        # A prompt repeated is the same to cross-attention, so unlike lengths meet at a multiple.
-        length = math.lcm(*(prompt.shape[1] for prompt in prompts))
-        prompts = [prompt.repeat(1, length // prompt.shape[1], 1) for prompt in prompts]
+        prompts = _at_one_length(prompts)
 
         def denoise(x: Tensor, sigma: Tensor, **_: Any) -> Tensor:
             level = sigma.view(-1, 1, 1, 1)
@@ -161,6 +160,12 @@ class DiffusersEngine:
         if self._prediction == "epsilon":
             return x - output * sigma
         return x / (sigma**2 + 1) - output * sigma / (sigma**2 + 1).sqrt()
+
+
+def _at_one_length(embeddings: list[Tensor]) -> list[Tensor]:
+    """Embeddings [B, T, d], each repeated along T to the smallest common multiple."""
+    length = math.lcm(*(embedding.shape[1] for embedding in embeddings))
+    return [embedding.repeat(1, length // embedding.shape[1], 1) for embedding in embeddings]
 
 
 def _load(module: nn.Module, weights: dict[str, Tensor], path: Path) -> None:

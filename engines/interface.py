@@ -1,4 +1,8 @@
-"""The one small interface by which techniques run a diffusion model, whichever engine it is."""
+"""The one small interface by which techniques run a diffusion model, whichever engine it is.
+
+A technique is written against `Denoiser`. The diffusers engine makes one; in ComfyUI it is what
+every sampler function is handed, with guidance, masks, ControlNet and patches already inside.
+"""
 
 from __future__ import annotations
 

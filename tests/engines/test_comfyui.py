@@ -104,7 +104,7 @@ class TestSoftMask:
             )  # fmt: skip
             comfy.sample.sample_custom(
                 model,
-                torch.randn(2, 4, 8, 10),
+                torch.randn_like(condition.latent),
                 3.0,
                 comfy.samplers.sampler_object("heun"),
                 torch.tensor([5.0, 1.0, 0.0]),
@@ -120,8 +120,8 @@ class TestSoftMask:
         """A second pass over an enlarged latent keeps the same conditioning."""
         positive, negative, _, condition = inpainting
         with seen_by(comfyui_models[0]) as seen:
-            run({"samples": torch.zeros(2, 4, 12, 15)}, positive, negative)
-        assert seen[0].shape == (4, 9, 12, 15)
+            run({"samples": torch.zeros(2, 4, 18, 21)}, positive, negative)
+        assert seen[0].shape == (4, 9, 18, 21)
         assert abs(seen[0][:, 4].mean() - condition.latent_mask.mean()) < 0.05
 
     def test_survives_hooks_of_other_nodes(self, inpainting, comfyui_models, comfy, run):

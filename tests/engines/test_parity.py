@@ -1,5 +1,8 @@
 """Both engines give the same numbers for the same files, seed and settings."""
 
+import json
+import shutil
+
 import pytest
 import torch
 from visage.engines.diffusers import DiffusersEngine
@@ -26,6 +29,62 @@ def test_latents_and_pictures_agree(diffusers_engine, comfyui_models, picture):
         latent = diffusers_engine.encode(picture)
         assert (latent - vae.encode(picture)).abs().max() < 1e-4
         assert (diffusers_engine.decode(latent) - vae.decode(latent)).abs().max() < 1e-4
+
+
+def noisy_latent():
+    """x, concat and sigma of one call at the starter's own size."""
+    generator = torch.Generator().manual_seed(2)
+    x = torch.randn(1, 4, 16, 16, generator=generator)
+    return x, torch.rand(1, 5, 16, 16, generator=generator), torch.tensor([2.0])
+
+
+def test_prompts_of_unlike_length_agree(comfy, diffusers_engine, comfyui_models):
+    """A long prompt of several windows against a short one, guided: ComfyUI repeats the short."""
+    model, clip, _ = comfyui_models
+    long = "a woman with red hair, " * 20
+    with torch.inference_mode():
+        x, concat, sigma = noisy_latent()
+        text = diffusers_engine.encode_text([long, NEGATIVE])
+        ours = diffusers_engine.denoiser(text[:1], text[1:], 3.0, concat)(x, sigma)
+        guider = comfy.samplers.CFGGuider(model)
+        conditions = [[[clip.encode(text), {"noise_concat": concat}]] for text in (long, NEGATIVE)]
+        guider.set_conds(*conditions)
+        guider.set_cfg(3.0)
+        theirs = guider.sample(
+            torch.zeros_like(x), x / 0.18215, first_denoised(comfy), torch.tensor([2.0, 0.0])
+        )
+    assert text.shape[1] > 77
+    assert (ours - theirs * 0.18215).abs().max() < 1e-4
+
+
+def first_denoised(comfy):
+    """A SAMPLER which gives what the first call of the model gives."""
+
+    def first(model, x, sigmas, extra_args, **_):
+        return model(x, sigmas[:1], **extra_args)
+
+    return comfy.samplers.KSAMPLER(first)
+
+
+def test_our_euler_is_comfyuis(comfy, comfyui_models):
+    """As a SAMPLER inside ComfyUI it gives the same latent, bit for bit."""
+    model, clip, _ = comfyui_models
+
+    def ours(model, x, sigmas, extra_args, callback=None, disable=None):
+        return sample_euler(lambda x, sigma: model(x, sigma, **extra_args), x, sigmas)
+
+    with torch.inference_mode():
+        prompt = [[clip.encode(PROMPT), {}]]
+        noise, latent = torch.randn(1, 4, 8, 8), torch.zeros(1, 4, 8, 8)
+        samplers = (comfy.samplers.KSAMPLER(ours), comfy.samplers.sampler_object("euler"))
+        results = [
+            comfy.sample.sample_custom(
+                model, noise, 2.0, sampler, torch.tensor([14.6, 3.0, 0.5, 0.0]), prompt, prompt,
+                latent,
+            )
+            for sampler in samplers
+        ]  # fmt: skip
+    assert torch.equal(*results)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +144,7 @@ def test_a_face_edit_agrees(comfy, diffusers_engine, comfyui_models, random_star
     engine = DiffusersEngine.load(random_starter, face_edit=weights, strength=0.7)
     with torch.inference_mode():
         text = engine.encode_text([PROMPT])
-        x, concat, sigma = torch.randn(1, 4, 8, 8), torch.rand(1, 5, 8, 8), torch.tensor([2.0])
+        x, concat, sigma = noisy_latent()
         plain = diffusers_engine.denoiser(text, text, 1.0, concat)(x, sigma)
         ours = engine.denoiser(text, text, 1.0, concat)(x, sigma)
         model = apply_face_edit(comfyui_models[0], weights, 0.7)
@@ -93,3 +152,34 @@ def test_a_face_edit_agrees(comfy, diffusers_engine, comfyui_models, random_star
         theirs = model.model.apply_model(x, sigma, c_concat=concat, c_crossattn=text)
     assert (ours - plain).abs().max() > 1e-3
     assert (ours - theirs).abs().max() < 1e-4
+
+
+def test_velocity_prediction_agrees(comfy, random_starter, tmp_path):
+    """The same UNet read as one that predicts v instead of the noise."""
+    from visage.engines.comfyui import load_starter
+
+    folder = shutil.copytree(random_starter, tmp_path / "starter")
+    path = folder / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "prediction_type": "v_prediction"}))
+    engine = DiffusersEngine.load(folder)
+    with torch.inference_mode():
+        model, clip, _ = load_starter(folder)
+        x, concat, sigma = noisy_latent()
+        text = engine.encode_text([PROMPT])
+        ours = engine.denoiser(text, text, 1.0, concat)(x, sigma)
+        theirs = model.model.apply_model(x, sigma, c_concat=concat, c_crossattn=text)
+    assert (ours - theirs).abs().max() < 1e-4
+
+
+def test_an_unknown_prediction_is_refused(random_starter, tmp_path):
+    folder = shutil.copytree(random_starter, tmp_path / "starter")
+    path = folder / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "prediction_type": "sample"}))
+    with pytest.raises(ValueError, match="'sample'; known are epsilon, v_prediction"):
+        DiffusersEngine.load(folder)
+
+
+def test_the_diffusers_engine_needs_as_many_channels_as_it_is_given(diffusers_engine):
+    text = diffusers_engine.encode_text([PROMPT])
+    with pytest.raises(ValueError, match=r"takes 9 channels.*4 \+ 0"):
+        diffusers_engine.denoiser(text, text, 1.0, None)
