@@ -3,6 +3,7 @@
 from .circumstance import Circumstance, sample_circumstance
 from .identity import Identity, sample_person
 from .portrait import Portrait, portrait, render
+from .scene import Scene, SceneFace, scene
 from .styles import STYLES
 
 __all__ = [
@@ -10,8 +11,11 @@ __all__ = [
     "Circumstance",
     "Identity",
     "Portrait",
+    "Scene",
+    "SceneFace",
     "portrait",
     "render",
     "sample_circumstance",
     "sample_person",
+    "scene",
 ]

@@ -1,12 +1,13 @@
 """Glasses and hats."""
 
 import math
+
 import cv2
 import numpy as np
 
 from .canvas import Canvas, linear
 from .circumstance import WEAR_COLOURS, Circumstance
-from .fields import blur, bump, curve, grain, sample, shifted, smooth
+from .fields import blur, bump, grain, sample, shifted, smooth
 from .frame import POLE, Frame, lookup
 from .identity import Identity
 from .labels import LABEL
@@ -16,7 +17,7 @@ from .light import CLOTH_WRAP, Lights, shade
 def paint_glasses(
     canvas: Canvas, person: Identity, now: Circumstance, frame: Frame, lights: Lights
 ) -> None:
-    """Frames, lenses and side arms. Skin seen through a lens is labelled glasses, eyes and brows stay."""
+    """Frames, lenses and side arms. Skin behind a lens is labelled glasses; eyes and brows stay."""
     if now.glasses == "none":
         return
     sun = now.glasses == "sunglasses"

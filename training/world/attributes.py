@@ -1,4 +1,4 @@
-"""CelebA's 40 attributes and richer traits, read from the parameters and from what the labels show."""
+"""CelebA's 40 attributes and richer traits, read from the parameters and from the labels."""
 
 import numpy as np
 
@@ -15,7 +15,7 @@ def _seen(labels: np.ndarray, *names: str) -> bool:
 
 
 def describe_attributes(person: Identity, now: Circumstance, labels: np.ndarray) -> dict[str, bool]:
-    """The 40 attributes. "Attractive" is never claimed: it is a judgement, not a fact of the picture."""
+    """The 40 attributes. "Attractive" is never claimed: it is a judgement, not a fact."""
     hair = now.hair_style != "bald" and _seen(labels, "hair")
     colour = now.hair_colour if hair else "none"
     woolly = now.hair_style in ("wavy", "curly", "afro", "messy")
@@ -67,7 +67,7 @@ def describe_attributes(person: Identity, now: Circumstance, labels: np.ndarray)
 
 
 def describe_traits(person: Identity, now: Circumstance, labels: np.ndarray, style: str) -> dict:
-    """Named ground truth beyond the 40 attributes, for captions and classifiers ("none" = not there)."""
+    """Named facts beyond the 40 attributes, for captions and classifiers ("none" = not there)."""
     hair = now.hair_style != "bald" and _seen(labels, "hair")
     return {
         "style": style,

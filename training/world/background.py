@@ -10,7 +10,19 @@ from .circumstance import Circumstance
 from .fields import cloud, sample
 
 # Bundled photographs of scikit-image in which nobody can be seen.
-PHOTOGRAPHS = "brick chelsea coffee grass gravel hubble_deep_field moon motorcycle_left rocket coins clock".split()
+PHOTOGRAPHS = (
+    "brick",
+    "chelsea",
+    "coffee",
+    "grass",
+    "gravel",
+    "hubble_deep_field",
+    "moon",
+    "motorcycle_left",
+    "rocket",
+    "coins",
+    "clock",
+)
 
 
 @lru_cache(maxsize=1)

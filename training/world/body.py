@@ -1,6 +1,7 @@
 """Neck, shoulders, clothes and necklaces."""
 
 import math
+
 import cv2
 import numpy as np
 
@@ -28,8 +29,17 @@ def _neck_half(person: Identity, y: np.ndarray) -> np.ndarray:
     )
 
 
+def _shoulder_half(person: Identity) -> float:
+    return 2.05 if person.male else 1.78
+
+
+def _flank(person: Identity, x: np.ndarray) -> np.ndarray:
+    """Positive between the sides of the body, which hang straight down far below the head."""
+    return _shoulder_half(person) + 0.3 - np.abs(x)
+
+
 def _torso_top(person: Identity, x: np.ndarray) -> np.ndarray:
-    wide = 2.05 if person.male else 1.78
+    wide = _shoulder_half(person)
     ax = np.abs(x)
     return curve(
         ax,
@@ -68,7 +78,7 @@ def paint_body(
 
 def _paint_neck(canvas, person, now, frame, lights, where, x, y):
     half = _neck_half(person, y)
-    torso = y - _torso_top(person, x)
+    torso = np.minimum(y - _torso_top(person, x), _flank(person, x))
     inside = np.maximum(np.where(y > 0.3, half - np.abs(x), -1.0), torso)
     cover = frame.coverage(inside)
     t = np.clip(x / half, -0.98, 0.98)
@@ -92,7 +102,7 @@ def _paint_neck(canvas, person, now, frame, lights, where, x, y):
 def _paint_clothes(canvas, person, now, frame, lights, where, x, y):
     torso = y - _torso_top(person, x) + 0.03
     opening = _opening(now, x, y)
-    inside = np.minimum(torso, -opening * 0.5)
+    inside = np.minimum(np.minimum(torso, _flank(person, x)), -opening * 0.5)
     if now.clothes == "turtleneck":
         half = _neck_half(person, y) + 0.05
         inside = np.maximum(inside, np.minimum(half - np.abs(x), y - 1.1))
@@ -101,7 +111,11 @@ def _paint_clothes(canvas, person, now, frame, lights, where, x, y):
     seed = now.seed % 401
     bend = 26.0 * sample(folds, x * 40 + seed, y * 40)
     fold = sample(folds, x * 70 + bend * 0.4 + seed, y * 26 + bend + seed)
-    drape = np.sin((np.abs(x) * 1.3 - (y - 1.4) * 2.2) * 5.0) * smooth(y, 1.5, 2.0)
+    drape = (
+        np.sin((np.abs(x) * 1.3 - (y - 1.4) * 2.2) * 5.0)
+        * smooth(y, 1.5, 2.0)
+        * smooth(y, 4.5, 3.1)
+    )
     height = 0.055 * fold + 0.012 * drape
     dx = cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=3, scale=frame.k / 8) - 0.42 * x
     dy = cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3, scale=frame.k / 8) + 0.55 * smooth(

@@ -142,3 +142,23 @@ def _caption(traits: dict, rng: np.random.Generator) -> str:
     if traits["light"] != "neutral" and rng.random() < 0.4:
         text += f", {traits['light']} light"
     return text
+
+
+def write_scene_captions(people: list[tuple[bool, bool]], style: str, seed: int) -> list[str]:
+    """Captions of a scene; people: (is a man, smiles) of each person."""
+    rng = np.random.default_rng([0xCA9, 1, seed])
+    men = sum(male for male, _ in people)
+    groups = [_count(men, "man", "men"), _count(len(people) - men, "woman", "women")]
+    who = [_join([g for g in groups if g]), _count(len(people), "person", "people")]
+    captions = []
+    for _ in range(CAPTIONS):
+        text = f"{_one(rng, MEDIUM[style])} {_one(rng, who)}".strip()
+        if all(smiles for _, smiles in people) and rng.random() < 0.6:
+            text += " smiling"
+        captions.append(text)
+    return captions
+
+
+def _count(number: int, one: str, many: str) -> str:
+    words = ("", f"a {one}", f"two {many}", f"three {many}", f"four {many}", f"five {many}")
+    return words[number]

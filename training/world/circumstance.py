@@ -1,4 +1,4 @@
-"""What may change from picture to picture: pose, expression, light, hair, things worn, background."""
+"""What may change between pictures: pose, expression, light, hair, things worn, background."""
 
 from dataclasses import dataclass
 
@@ -44,8 +44,22 @@ LIGHTS = {
     "green": (0.72, 1.18, 0.74),
     "purple": (1.08, 0.66, 1.25),
 }
-HAIR_STYLES = "bald buzz short swept messy receding bob long wavy curly afro ponytail bun".split()
-HATS = ("none", "beanie", "cap", "brim")
+HAIR_COLOUR_ODDS = {
+    "black": 1,
+    "dark brown": 1,
+    "brown": 1.2,
+    "blond": 1.4,
+    "red": 0.9,
+    "grey": 0.6,
+    "white": 0.3,
+    "pink": 0.22,
+    "blue": 0.22,
+    "green": 0.16,
+    "purple": 0.2,
+}
+EARRING_ODDS = {"none": 0.5, "stud": 0.2, "hoop": 0.16, "drop": 0.14}
+NECKLACE_ODDS = {"none": 0.66, "chain": 0.14, "pearls": 0.1, "pendant": 0.1}
+FRAME_COLOURS = ((24, 22, 24), (70, 44, 28), (150, 124, 70), (120, 30, 36), (44, 60, 96))
 LIPSTICKS = {
     "red": (176, 30, 44),
     "pink": (208, 92, 116),
@@ -191,32 +205,25 @@ def _light(rng: np.random.Generator) -> dict:
 
 
 def _hair(rng: np.random.Generator, person: Identity) -> dict:
+    dark = person.melanin > 0.6
     if person.male:
         bald = 0.04 + 0.16 * person.receding
         styles = {
-            "short": 0.26, "swept": 0.17, "messy": 0.13, "buzz": 0.1, "receding": 0.22 * person.receding,
-            "bald": bald, "curly": 0.06, "afro": 0.02 + 0.07 * (person.melanin > 0.6), "wavy": 0.04,
-            "long": 0.04, "bun": 0.02,
+            "short": 0.26, "swept": 0.17, "messy": 0.13, "buzz": 0.1,
+            "receding": 0.22 * person.receding, "bald": bald, "curly": 0.06,
+            "afro": 0.02 + 0.07 * dark, "wavy": 0.04, "long": 0.04, "bun": 0.02,
         }  # fmt: skip
     else:
         styles = {
-            "bob": 0.18, "long": 0.24, "wavy": 0.2, "curly": 0.1, "ponytail": 0.1, "bun": 0.08, "short": 0.08, "swept": 0.08,
-            "messy": 0.03, "afro": 0.02 + 0.08 * (person.melanin > 0.6), "buzz": 0.01, "bald": 0.012,
+            "bob": 0.18, "long": 0.24, "wavy": 0.2, "curly": 0.1, "ponytail": 0.1, "bun": 0.08,
+            "short": 0.08, "swept": 0.08, "messy": 0.03, "afro": 0.02 + 0.08 * dark,
+            "buzz": 0.01, "bald": 0.012,
         }  # fmt: skip
     style = _pick(rng, styles)
-    colour = person.natural_hair if rng.random() < 0.55 else _pick(
-        rng,
-        {"black": 1, "dark brown": 1, "brown": 1.2, "blond": 1.4, "red": 0.9, "grey": 0.6, "white": 0.3,
-         "pink": 0.22, "blue": 0.22, "green": 0.16, "purple": 0.2},
-    )  # fmt: skip
+    colour = person.natural_hair if rng.random() < 0.55 else _pick(rng, HAIR_COLOUR_ODDS)
     long_styles = ("bob", "long", "wavy", "curly")
-    fringe_odds = (
-        0.3
-        if style in (*long_styles, "ponytail", "bun")
-        else 0.3
-        if style in ("short", "messy", "swept")
-        else 0
-    )
+    with_fringe = (*long_styles, "ponytail", "bun", "short", "messy", "swept")
+    fringe_odds = 0.3 if style in with_fringe else 0
     return {
         "hair_style": style,
         "hair_colour": colour,
@@ -248,17 +255,15 @@ def _worn(rng: np.random.Generator, person: Identity) -> dict:
         "facial_hair_amount": float(rng.uniform(0.35, 1.0)),
         "lipstick": str(rng.choice(list(LIPSTICKS))) if made_up and rng.random() < 0.8 else "none",
         "makeup": float(rng.uniform(0.3, 1.0)) if made_up else 0.0,
-        "blush": float(rng.uniform(0.3, 1.0)) if made_up and rng.random() < 0.6 else float(0.3 * rng.random()),
+        "blush": float(
+            rng.uniform(0.3, 1.0) if made_up and rng.random() < 0.6 else 0.3 * rng.random()
+        ),
         "glasses": _pick(rng, {"none": 0.74, "glasses": 0.2, "sunglasses": 0.06}),
         "glasses_shape": _pick(rng, {"round": 0.3, "rectangle": 0.4, "wayfarer": 0.3}),
-        "glasses_colour": tuple(
-            int(c) for c in rng.permutation([(24, 22, 24), (70, 44, 28), (150, 124, 70), (120, 30, 36), (44, 60, 96)])[0]
-        ),
-        "earrings": _pick(rng, {"none": 0.5, "stud": 0.2, "hoop": 0.16, "drop": 0.14}) if woman
-        else _pick(rng, {"none": 0.94, "stud": 0.06}),
+        "glasses_colour": tuple(int(c) for c in rng.permutation(FRAME_COLOURS)[0]),
+        "earrings": _pick(rng, EARRING_ODDS if woman else {"none": 0.94, "stud": 0.06}),
         "earring_gold": bool(rng.random() < 0.5),
-        "necklace": _pick(rng, {"none": 0.66, "chain": 0.14, "pearls": 0.1, "pendant": 0.1}) if woman
-        else _pick(rng, {"none": 0.93, "chain": 0.07}),
+        "necklace": _pick(rng, NECKLACE_ODDS if woman else {"none": 0.93, "chain": 0.07}),
         "hat": hat,
         "hat_colour": str(rng.choice(list(WEAR_COLOURS))),
         "clothes": clothes,
@@ -266,7 +271,7 @@ def _worn(rng: np.random.Generator, person: Identity) -> dict:
         "clothes_second": str(rng.choice(list(WEAR_COLOURS))),
         "clothes_pattern": _pick(rng, {"plain": 0.72, "stripes": 0.14, "knit": 0.14}),
         "necktie": clothes == "collar" and person.male and bool(rng.random() < 0.4),
-    }  # fmt: skip
+    }
 
 
 def sample_circumstance(seed: int, identity: Identity) -> Circumstance:

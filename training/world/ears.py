@@ -1,6 +1,7 @@
 """Ears and what hangs from them."""
 
 import math
+
 import cv2
 import numpy as np
 

@@ -1,6 +1,7 @@
 """Eyes: lids, sclera, iris, pupil, catch-light and lashes, painted over the shaded face."""
 
 import math
+
 import cv2
 import numpy as np
 
@@ -57,7 +58,7 @@ def paint_eye(
     thick = (0.055 + 0.05 * now.makeup + (0.0 if person.male else 0.02)) * (
         0.65 + 0.5 * smooth(x, -0.9, 0.8)
     )
-    wing = np.where(x > 0.75, 1.0, 0.0) * now.makeup * 0.05
+    wing = np.float32(x > 0.75) * now.makeup * 0.05
     comb = 0.008 * np.sin(x * 34.0) if frame.k > 90 else 0.0
     lash = smooth(np.abs(lid + 0.02 + wing) - thick - comb, 0.035, -0.02)
     lash *= smooth(np.abs(x - 0.05), 1.14, 0.96)

@@ -1,4 +1,4 @@
-"""Scalar fields: smooth steps, bumps and tileable noise that every part of the renderer draws with."""
+"""Scalar fields: smooth steps, bumps and tileable noise that every part draws with."""
 
 from functools import lru_cache
 
@@ -10,15 +10,29 @@ NOISE_SIZE = 512
 
 def smooth(x: np.ndarray, low: float, high: float) -> np.ndarray:
     """Hermite step: 0 below `low`, 1 above `high` (either order), same shape as x."""
-    t = np.minimum(np.maximum((x - low) * (1.0 / (high - low)), 0.0), 1.0)
-    return t * t * (3.0 - 2.0 * t)
+    t = x - low
+    t *= 1.0 / (high - low)
+    np.maximum(t, 0.0, out=t)
+    np.minimum(t, 1.0, out=t)
+    rise = t * -2.0
+    rise += 3.0
+    t *= t
+    t *= rise
+    return t
 
 
 def bump(u: np.ndarray, v: np.ndarray, cu: float, cv: float, su: float, sv: float) -> np.ndarray:
     """Gaussian hill of height 1 at (cu, cv) with half-widths (su, sv)."""
-    a = (u - cu) * (1.0 / su)
-    b = (v - cv) * (1.0 / sv)
-    return cv2.exp(-np.minimum(a * a + b * b, 30.0))
+    a = u - cu
+    a *= 1.0 / su
+    a *= a
+    b = v - cv
+    b *= 1.0 / sv
+    b *= b
+    a += b
+    np.minimum(a, 30.0, out=a)
+    np.negative(a, out=a)
+    return cv2.exp(a)
 
 
 def _spectrum_noise(seed: int, gain: np.ndarray) -> np.ndarray:
@@ -60,12 +74,16 @@ def strands(seed: int, width: float = 2.5, length: float = 120.0) -> np.ndarray:
 
 def sample(texture: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Tiled bilinear lookup at texel coordinates (x, y), any shape [h, w]."""
-    size = float(NOISE_SIZE)
-    x = x - np.floor(x * (1.0 / size)) * size
-    y = y - np.floor(y * (1.0 / size)) * size
-    return cv2.remap(
-        texture, x.astype(np.float32, copy=False), y.astype(np.float32, copy=False), cv2.INTER_LINEAR, None, cv2.BORDER_WRAP
-    )
+    return cv2.remap(texture, _wrapped(x), _wrapped(y), cv2.INTER_LINEAR, None, cv2.BORDER_WRAP)
+
+
+def _wrapped(x: np.ndarray) -> np.ndarray:
+    """x modulo the noise size, as float32."""
+    whole = x * (1.0 / NOISE_SIZE)
+    np.floor(whole, out=whole)
+    whole *= -float(NOISE_SIZE)
+    whole += x
+    return whole.astype(np.float32, copy=False)
 
 
 def curve(x: np.ndarray, xs: list[float], ys: list[float], samples: int = 256) -> np.ndarray:
@@ -81,7 +99,7 @@ def curve(x: np.ndarray, xs: list[float], ys: list[float], samples: int = 256) -
 
 
 def blur(image: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian blur that works on a shrunken copy when sigma is large (a soft shadow needs no more)."""
+    """Gaussian blur; on a shrunken copy when sigma is large, as a soft shadow needs no more."""
     if sigma < 0.3:
         return image
     if sigma <= 4:

@@ -63,7 +63,7 @@ def lookup(table: np.ndarray, angle: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Frame:
-    """All planes are float32. `where` is the head's slice of the picture; its planes are cropped."""
+    """Float32 planes. `where` is the head's slice of the picture; its planes are cropped to it."""
 
     width: int
     k: float

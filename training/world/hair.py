@@ -1,4 +1,4 @@
-"""Hair of the head: a silhouette, a hairline, a field of strands along it and a strand highlight."""
+"""Hair of the head: a silhouette, a hairline, a field of strands and their highlight."""
 
 import math
 from dataclasses import dataclass

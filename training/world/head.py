@@ -1,6 +1,7 @@
 """The head itself: relief, skin, light, mouth and eyes put together."""
 
 import math
+
 import cv2
 import numpy as np
 

@@ -1,8 +1,8 @@
-"""The 19 label classes of CelebAMask-HQ and the 40 attribute names of CelebA, in their usual order."""
+"""The label classes of CelebAMask-HQ and the attribute names of CelebA, in their usual order."""
 
 import numpy as np
 
-from ...models.face_classes import CLASSES
+from ...models.face_classes import CLASSES, PRESETS
 
 LABEL = {name: index for index, name in enumerate(CLASSES)}
 
@@ -14,12 +14,7 @@ ATTRIBUTES = (
     "Wavy_Hair Wearing_Earrings Wearing_Hat Wearing_Lipstick Wearing_Necklace Wearing_Necktie Young"
 ).split()
 
-FACE = tuple(
-    LABEL[name]
-    for name in (
-        "skin left_brow right_brow left_eye right_eye glasses nose mouth upper_lip lower_lip".split()
-    )
-)
+FACE = tuple(LABEL[name] for name in PRESETS["face"])
 
 
 def halve(labels: np.ndarray) -> np.ndarray:
@@ -32,7 +27,9 @@ def halve(labels: np.ndarray) -> np.ndarray:
 
 def face_box(labels: np.ndarray) -> tuple[int, int, int, int]:
     """(x, y, w, h) around every face pixel, zeros if there is none."""
-    found = np.isin(labels, FACE)
+    face = np.zeros(256, bool)
+    face[list(FACE)] = True
+    found = face[labels]
     columns, rows = np.flatnonzero(found.any(0)), np.flatnonzero(found.any(1))
     if not len(columns):
         return (0, 0, 0, 0)

@@ -48,9 +48,17 @@ def shade(lights: Lights, albedo, nx, ny, nz, open_sky, lit, wrap=SKIN_WRAP) -> 
     out = np.empty((*nx.shape, 3), np.float32)
     for c in range(3):
         w = wrap[c] * (1.25 - 0.6 * lights.hardness)
-        key = np.clip((lambert + w) * (1.0 / (1.0 + w)), 0.0, 1.0)
-        out[..., c] = key * lit * lights.key[c] + dome * lights.sky[c] + rim * lights.rim[c]
-    return out * albedo
+        key = lambert + w
+        key *= 1.0 / (1.0 + w)
+        np.maximum(key, 0.0, out=key)
+        np.minimum(key, 1.0, out=key)
+        key *= lit
+        key *= lights.key[c]
+        key += dome * lights.sky[c]
+        key += rim * lights.rim[c]
+        out[..., c] = key
+    out *= albedo
+    return out
 
 
 def gloss(lights: Lights, nx, ny, nz, sharpness: float) -> np.ndarray:

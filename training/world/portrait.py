@@ -1,4 +1,4 @@
-"""A portrait: the person, the situation and the style turned into a picture with exact ground truth."""
+"""A portrait: person, situation and style turned into a picture with exact ground truth."""
 
 from dataclasses import dataclass, field
 
@@ -83,20 +83,26 @@ def landmarks_of(person: Identity, now: Circumstance, frame: Frame) -> np.ndarra
     return np.array(points, np.float32)
 
 
-def finish(rgb: np.ndarray, now: Circumstance, seed: int) -> np.ndarray:
-    """Linear [H, W, 3] at the output size to an 8-bit photograph: tone, lens softness, sensor noise."""
+def finish(rgb: np.ndarray, blurry: bool, seed: int) -> np.ndarray:
+    """Linear [H, W, 3] to an 8-bit photograph: tone curve, lens softness, sensor noise."""
     rng = np.random.default_rng([0xF11, seed])
     rgb = rgb / (1.0 + 0.16 * np.maximum(rgb - 0.55, 0.0))
     image = np.sqrt(np.clip(rgb, 0.0, 1.0))
     contrast = float(rng.uniform(0.92, 1.12))
     image = (image - 0.45) * contrast + 0.45 + float(rng.normal(0, 0.015))
     size = image.shape[0]
-    if now.blurry:
+    if blurry:
         image = cv2.GaussianBlur(image, (0, 0), 0.012 * size)
     noise = float(rng.choice([0.0, 0.003, 0.006, 0.011]))
     if noise:
         image = image + noise * rng.standard_normal((size, size, 1), np.float32)
     return np.clip(image * 255.0 + 0.5, 0, 255).astype(np.uint8)
+
+
+def check_size(size: int) -> None:
+    """Raise ValueError unless a portrait can be `size` pixels wide."""
+    if not 16 <= size <= 2048:
+        raise ValueError(f"a portrait is 16 to 2048 px wide, not {size}")
 
 
 def render(
@@ -106,21 +112,24 @@ def render(
     style: str = "photo",
     seed: int = 0,
 ) -> Portrait:
-    """Draw one portrait of size x size pixels. Raises ValueError for an unknown style or a size off 16..2048."""
+    """Draw one portrait of size x size pixels, 16 to 2048.
+
+    The person and the situation decide the picture; `seed` its sensor noise, brush and captions.
+    Raises ValueError for an unknown style or another size.
+    """
     if style not in STYLES:
         raise ValueError(f"unknown style {style!r}; choose one of {', '.join(STYLES)}")
-    if not 16 <= size <= 2048:
-        raise ValueError(f"a portrait is 16 to 2048 px wide, not {size}")
+    check_size(size)
     factor = 2
     while size * factor < 128:
         factor *= 2
     canvas = Canvas(paint_background(circumstance, size * factor))
     frame = paint_person(canvas, identity, circumstance)
     labels = canvas.labels
-    for _ in range(factor.bit_length() - 1):
+    while len(labels) > size:
         labels = halve(labels)
     rgb = cv2.resize(canvas.rgb, (size, size), interpolation=cv2.INTER_AREA)
-    image = stylise(finish(rgb, circumstance, seed), style, seed)
+    image = stylise(finish(rgb, circumstance.blurry, seed), style, seed)
     attributes = describe_attributes(identity, circumstance, labels)
     traits = describe_traits(identity, circumstance, labels, style)
     return Portrait(
@@ -147,7 +156,11 @@ def person_of(index: int, split: str) -> int:
 def portrait(
     index: int, size: int = 128, split: str = "train", style: str | None = None
 ) -> Portrait:
-    """Portrait number `index` of a split: always the same picture; people and seeds differ between splits."""
+    """Portrait number `index` of a split ("train", "validation", "test"): always the same picture.
+
+    Splits share neither people nor seeds. style: None draws photographs and paintings by chance.
+    Raises ValueError for an unknown split, style or size.
+    """
     person = sample_person(person_of(index, split))
     seed = SPLITS[split] * PEOPLE_PER_SPLIT * 10 + index
     rng = np.random.default_rng([0x57, seed])

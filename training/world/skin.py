@@ -1,6 +1,5 @@
-"""Colour of the bare face before light: melanin, blood, freckles, moles, make-up, brows and beard."""
+"""Colour of the face before light: melanin, blood, freckles, moles, make-up, brows, beard."""
 
-import cv2
 import numpy as np
 
 from .canvas import linear
@@ -59,7 +58,7 @@ def beard_cover(person: Identity, now: Circumstance, frame: Frame) -> np.ndarray
 
 
 def hair_tone(name: str, person: Identity) -> np.ndarray:
-    """Linear colour [3] of brows and beard for a head of `name` hair (dyed hair keeps natural brows)."""
+    """Linear colour [3] of brows and beard for `name` hair; dyed hair leaves them natural."""
     if name in ("pink", "blue", "green", "purple"):
         name = person.natural_hair
     tone = linear(HAIR_COLOURS[name])
