@@ -52,10 +52,14 @@ class ComfyServer:
         Raises WorkflowError when the server refuses the workflow, a node fails, or `timeout`
         seconds pass.
         """
+        import aiohttp
+
         try:
             return asyncio.run(asyncio.wait_for(self._run(prompt, progress), timeout))
         except asyncio.TimeoutError as error:
             raise WorkflowError(f"the workflow did not end within {timeout:.0f} s") from error
+        except aiohttp.ClientError as error:
+            raise WorkflowError(f"lost the ComfyUI server at {self.url}: {error}") from error
 
     async def _get(self, route: str) -> dict:
         async with _session() as session, session.get(self.url + route) as response:
@@ -195,10 +199,13 @@ def _wait_until_ready(
             )
         try:
             server.get("/system_stats")
-            return
+            break
         except (aiohttp.ClientError, asyncio.TimeoutError):
             time.sleep(0.25)
-    raise ValueError(f"ComfyUI was not ready after {ready_within:.0f} s:\n{_end_of(log)}")
+    else:
+        raise ValueError(f"ComfyUI was not ready after {ready_within:.0f} s:\n{_end_of(log)}")
+    if "(IMPORT FAILED)" in log.read_text(errors="replace"):
+        raise ValueError(f"ComfyUI could not load Visage:\n{_end_of(log)}")
 
 
 def _stop(process: subprocess.Popen) -> None:
