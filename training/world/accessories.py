@@ -5,7 +5,7 @@ import math
 import cv2
 import numpy as np
 
-from .canvas import Canvas, linear
+from .canvas import Canvas, linear, rgb
 from .circumstance import WEAR_COLOURS, Circumstance
 from .fields import blur, bump, grain, sample, shifted, smooth
 from .frame import POLE, Frame, lookup
@@ -48,7 +48,7 @@ def paint_glasses(
         shifted(frame_cover, -0.03 * frame.k * lights.direction[0], 0.035 * frame.k),
         0.014 * frame.k,
     )
-    canvas.darken(where, 0.35 * drop * (1 - frame_cover), (0.9, 1, 1))
+    canvas.darken(where, 0.35 * drop * (1 - frame_cover), rgb(0.9, 1, 1))
     glare = smooth(np.sin((u * 0.8 + v * 1.1) * 9.0 + now.seed % 6), 0.55, 0.95) * smooth(
         v, e + 0.1, e - 0.14
     )
@@ -56,9 +56,7 @@ def paint_glasses(
     seen = np.isin(labels, [LABEL[n] for n in ("left_eye", "right_eye", "left_brow", "right_brow")])
     if sun:
         tint = linear(((26, 24, 28), (58, 38, 26), (30, 40, 52))[now.seed % 3])
-        fade = (
-            tint * (0.6 + 1.1 * smooth(v, e - 0.15, e + 0.2))[..., None] * (0.4 + 0.6 * lights.sky)
-        )
+        fade = tint * (0.6 + 1.1 * smooth(v, e - 0.15, e + 0.2)) * (0.4 + 0.6 * lights.sky)
         canvas.paint(where, fade, 0.93 * lens)
         canvas.paint(where, lights.sky * 0.9, 0.22 * glare * lens)
         labels[lens > 0.5] = LABEL["glasses"]
@@ -66,7 +64,7 @@ def paint_glasses(
         canvas.paint(where, lights.key * 0.9, (0.03 + 0.14 * glare) * lens)
         labels[(lens > 0.5) & ~seen] = LABEL["glasses"]
     lit = 0.55 + 0.9 * smooth(ring, 0.0, thick) * smooth(np.sin(u * 11 + v * 9), 0.2, 1.0)
-    tone = linear(now.glasses_colour) * lit[..., None] * (lights.key * 0.7 + lights.sky)
+    tone = linear(now.glasses_colour) * lit * (lights.key * 0.7 + lights.sky)
     canvas.paint(where, tone, frame_cover, "glasses")
 
 
@@ -119,13 +117,13 @@ def paint_hat(
     else:
         ribbon = smooth(y, edge_y - 0.24, edge_y - 0.22)
         weave = weave * (1.0 - 0.62 * ribbon)
-    colour = shade(lights, tone * weave[..., None], nx, ny, z, 0.9, np.float32(1.0), CLOTH_WRAP)
+    colour = shade(lights, tone * weave, nx, ny, z, 0.9, np.float32(1.0), CLOTH_WRAP)
     cover = frame.coverage(dome)
     shadow = blur(shifted(cover, -0.06 * k * lights.direction[0], 0.16 * k), 0.06 * k)
     canvas.darken(
         where,
         0.55 * np.clip(shadow - cover, 0, 1) * smooth(rho, radius + 0.1, radius - 0.1),
-        (0.85, 1, 1),
+        rgb(0.85, 1, 1),
     )
     canvas.paint(where, colour, cover, "hat")
     if now.hat != "beanie":
@@ -153,12 +151,12 @@ def _paint_visor(canvas, now, frame, lights, where, x, y, tone, weave, edge_y, t
         shifted(cover, -0.05 * frame.k * lights.direction[0], 0.13 * frame.k), 0.05 * frame.k
     )
     rows = smooth(np.abs(x), 0.85, 0.65)
-    canvas.darken(where, 0.6 * np.clip(shadow - cover, 0, 1) * rows, (0.85, 1, 1))
+    canvas.darken(where, 0.6 * np.clip(shadow - cover, 0, 1) * rows, rgb(0.85, 1, 1))
     across = np.clip((y - high) / np.maximum(low - high, 0.02), 0, 1)
-    level = (0.95 - 0.45 * across - 0.2 * smooth(inside, 0.03, 0.0))[..., None]
+    level = 0.95 - 0.45 * across - 0.2 * smooth(inside, 0.03, 0.0)
     canvas.paint(
         where,
-        tone * level * (0.8 + 0.2 * weave[..., None]) * (lights.key * 0.75 + lights.sky * 0.8),
+        tone * level * (0.8 + 0.2 * weave) * (lights.key * 0.75 + lights.sky * 0.8),
         cover,
         "hat",
     )

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from skimage import data
 
+from .canvas import rgb
 from .circumstance import Circumstance
 from .fields import cloud, sample
 
@@ -41,7 +42,7 @@ def photographs() -> tuple[np.ndarray, ...]:
 
 
 def paint_background(now: Circumstance, width: int) -> np.ndarray:
-    """Linear colour [width, width, 3]."""
+    """Linear colour [3, width, width]."""
     rng = np.random.default_rng([0xBAC, now.seed])
     first = rng.uniform(0.1, 0.95, 3).astype(np.float32)
     vivid = np.float32(0.55 if rng.random() < 0.3 else 0.22)
@@ -49,12 +50,12 @@ def paint_background(now: Circumstance, width: int) -> np.ndarray:
     second = np.clip(first * rng.uniform(0.45, 1.5) + rng.normal(0, 0.05, 3), 0.03, 1).astype(
         np.float32
     )
-    first, second = first * first, second * second
+    first, second = rgb(*(first * first)), rgb(*(second * second))
     axis = np.linspace(-1, 1, width, dtype=np.float32)
     if now.background == "photo":
         return _photograph(now, rng, width)
     if now.background == "plain":
-        return np.broadcast_to(first, (width, width, 3)).copy()
+        return np.broadcast_to(first, (3, width, width)).copy()
     if now.background == "gradient":
         if rng.random() < 0.5:
             cx, cy = rng.uniform(-0.5, 0.5, 2)
@@ -68,7 +69,7 @@ def paint_background(now: Circumstance, width: int) -> np.ndarray:
         mix = 0.5 + 0.3 * sample(
             cloud(91, 1.7), axis[None, :] * zoom * ones + ox, axis[:, None] * zoom * ones + oy
         )
-    return first + np.clip(mix, 0, 1).astype(np.float32)[..., None] * (second - first)
+    return first + np.clip(mix, 0, 1).astype(np.float32) * (second - first)
 
 
 def _photograph(now: Circumstance, rng: np.random.Generator, width: int) -> np.ndarray:
@@ -85,7 +86,5 @@ def _photograph(now: Circumstance, rng: np.random.Generator, width: int) -> np.n
     if amount > 0:
         crop = cv2.resize(crop, (small, small), interpolation=cv2.INTER_AREA)
         crop = cv2.GaussianBlur(crop, (0, 0), 0.5 + 9.0 * amount * amount)
-    return (
-        np.ascontiguousarray(cv2.resize(crop, (width, width), interpolation=cv2.INTER_LINEAR))
-        * gain
-    )
+    crop = cv2.resize(crop, (width, width), interpolation=cv2.INTER_LINEAR)
+    return np.stack(cv2.split(crop)) * rgb(*gain)

@@ -5,7 +5,7 @@ import math
 import cv2
 import numpy as np
 
-from .canvas import Canvas, linear
+from .canvas import Canvas, linear, rgb
 from .circumstance import WEAR_COLOURS, Circumstance
 from .fields import bump, cloud, curve, grain, sample, smooth
 from .frame import Frame
@@ -86,7 +86,7 @@ def _paint_neck(canvas, person, now, frame, lights, where, x, y):
     nx = 0.85 * t + 0.25 * cords * np.sign(x)
     ny = -0.35 * smooth(y, 1.25, 1.7) + 0.1
     nz = np.sqrt(np.maximum(1 - nx * nx - ny * ny, 0.05))
-    skin = linear(person.skin_colour()) * np.float32([0.95, 0.90, 0.88])
+    skin = linear(person.skin_colour()) * rgb(0.95, 0.90, 0.88)
     under = smooth(y, 1.5, 0.85)
     d = lights.direction
     slide = x - (-d[0] * 0.25)
@@ -141,17 +141,17 @@ def _paint_clothes(canvas, person, now, frame, lights, where, x, y):
 
 
 def cloth_colour(now: Circumstance, frame: Frame, x, y) -> np.ndarray:
-    """Linear colour [h, w, 3] of the cloth: plain, striped or knitted."""
+    """Linear colour [3, h, w] of the cloth: plain, striped or knitted."""
     main = linear(WEAR_COLOURS[now.clothes_colour])
     weave = 1.0 + 0.06 * sample(grain(82, 3.0), x * 190, y * 190)
     if now.clothes_pattern == "stripes":
         second = linear(WEAR_COLOURS[now.clothes_second])
-        stripe = smooth(np.sin(y * 21.0 + 0.8 * x * x), -0.12, 0.12)[..., None]
-        return (main + stripe * (second - main)) * weave[..., None]
+        stripe = smooth(np.sin(y * 21.0 + 0.8 * x * x), -0.12, 0.12)
+        return (main + stripe * (second - main)) * weave
     if now.clothes_pattern == "knit":
         rib = np.sin(x * 46.0) * (0.5 + 0.5 * np.sin(y * 60.0 + np.sign(np.sin(x * 46.0))))
         weave = weave * (1.0 + 0.16 * rib * min(1.0, frame.k / 80))
-    return main * weave[..., None]
+    return main * weave
 
 
 def _paint_collar(canvas, now, frame, lights, where, x, y):
@@ -161,9 +161,7 @@ def _paint_collar(canvas, now, frame, lights, where, x, y):
     )
     flap = np.minimum(flap, y - 1.16 - 0.2 * ax)
     light = linear(WEAR_COLOURS[now.clothes_colour]) * 1.08
-    level = (lights.key * 0.62 + lights.sky * 0.8) * (1.0 - 0.35 * smooth(flap, 0.07, 0.0))[
-        ..., None
-    ]
+    level = (lights.key * 0.62 + lights.sky * 0.8) * (1.0 - 0.35 * smooth(flap, 0.07, 0.0))
     if now.necktie:
         tie_half = np.where(y < 1.66, 0.10 + 0.02 * np.abs(y - 1.55), 0.085 + 0.10 * (y - 1.66))
         tie = frame.coverage(np.minimum(tie_half - ax, y - 1.47))
@@ -172,7 +170,7 @@ def _paint_collar(canvas, now, frame, lights, where, x, y):
         tone = linear(WEAR_COLOURS[now.clothes_second]) * 0.9
         canvas.paint(
             where,
-            tone * (knot * stripe)[..., None] * (lights.key * 0.6 + lights.sky),
+            tone * (knot * stripe) * (lights.key * 0.6 + lights.sky),
             tie,
             "clothes",
         )
@@ -190,7 +188,7 @@ def _paint_necklace(canvas, now, frame, lights, where, x, y):
         bead = np.abs(np.mod(x * (1 / 0.075) * (1 + 0.35 * x * x), 1.0) - 0.5) * 0.075
         r = np.sqrt(bead * bead + distance * distance)
         cover = frame.coverage(0.042 - np.maximum(r, np.abs(distance)))
-        colour = linear((236, 228, 218)) * np.clip(1.1 - 16 * r, 0.45, 1.1)[..., None]
+        colour = linear((236, 228, 218)) * np.clip(1.1 - 16 * r, 0.45, 1.1)
     else:
         thick = 0.021 if now.necklace == "chain" else 0.016
         inside = thick - np.abs(distance)
@@ -198,5 +196,5 @@ def _paint_necklace(canvas, now, frame, lights, where, x, y):
             inside = np.maximum(inside, 0.065 - np.hypot(x, (y - sag - 0.07) * 0.8))
         cover = frame.coverage(inside)
         link = 0.85 + 0.35 * np.sin(x * 130.0)
-        colour = metal * link[..., None]
+        colour = metal * link
     canvas.paint(where, colour * light, cover * near, "necklace")

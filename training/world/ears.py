@@ -5,7 +5,7 @@ import math
 import cv2
 import numpy as np
 
-from .canvas import Canvas, linear
+from .canvas import Canvas, linear, rgb
 from .circumstance import Circumstance
 from .fields import bump, smooth
 from .frame import Frame
@@ -46,7 +46,7 @@ def paint_ear(
     dx = cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=3, scale=frame.k / 8) - 0.35 * side
     dy = cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3, scale=frame.k / 8)
     nz = 1.0 / np.sqrt(1 + dx * dx + dy * dy)
-    skin = linear(person.skin_colour()) * np.float32([1.0, 0.80, 0.78])
+    skin = linear(person.skin_colour()) * rgb(1.0, 0.80, 0.78)
     open_sky = 1.0 - 0.6 * bowl - 0.35 * smooth(x, 0.02, -0.12)
     colour = shade(lights, skin, -dx * nz, -dy * nz, nz, open_sky, 1.0 - 0.6 * bowl)
     label = "left_ear" if side < 0 else "right_ear"
@@ -79,5 +79,5 @@ def paint_earring(
         if not now.earring_gold:
             metal = linear(((60, 110, 170), (40, 140, 90), (170, 40, 30))[now.seed % 3])
     sparkle = gloss(lights, x * 8, y * 8, np.full_like(x, 0.8), 8.0)
-    colour = metal * (np.clip(shine, 0.3, 1.3)[..., None] * (lights.key * 0.6 + lights.sky * 0.6))
-    canvas.paint(frame.in_picture(local), colour + 0.3 * sparkle[..., None], cover, "earring")
+    colour = metal * (np.clip(shine, 0.3, 1.3) * (lights.key * 0.6 + lights.sky * 0.6))
+    canvas.paint(frame.in_picture(local), colour + 0.3 * sparkle, cover, "earring")

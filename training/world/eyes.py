@@ -5,7 +5,7 @@ import math
 import cv2
 import numpy as np
 
-from .canvas import Canvas, linear
+from .canvas import Canvas, linear, rgb
 from .circumstance import Circumstance
 from .fields import bump, grain, sample, smooth
 from .frame import Frame
@@ -43,7 +43,7 @@ def paint_eye(
     px = frame.k * w
     aperture = np.clip(np.minimum(y - up, low - y) * px + 0.5, 0, 1)
     aperture *= np.clip((1.0 - np.abs(x)) * px + 0.5, 0, 1)
-    dark_skin = linear(person.skin_colour()) * np.float32([0.32, 0.2, 0.19])
+    dark_skin = linear(person.skin_colour()) * rgb(0.32, 0.2, 0.19)
     lid = y - up
     crease_at = -0.20 * person.lid_crease - 0.06
     crease = cv2.exp(-np.minimum(((lid - crease_at * (0.6 + 0.6 * inner)) * 11) ** 2, 30))
@@ -81,23 +81,23 @@ def _paint_ball(canvas, person, now, frame, lights, lit, where, x, y, up, apertu
     light = np.clip(lights.sky * 1.0 + lights.key * (0.25 + 0.45 * lit.mean()), 0, 1.15)
     ball = np.clip(1.0 - 0.42 * x * x - 0.3 * y * y, 0.2, 1.0)
     shadow = 1.0 - 0.55 * smooth(y - up, 0.24, 0.0)
-    lid_light = (ball * shadow)[..., None]
-    sclera = linear((226, 219, 214)) * (1 - 0.18 * bump(x, y, -0.95, 0.05, 0.25, 0.4))[..., None]
-    colour = sclera * np.float32([1.0, 0.98, 0.97]) * lid_light
+    lid_light = ball * shadow
+    sclera = linear((226, 219, 214)) * (1 - 0.18 * bump(x, y, -0.95, 0.05, 0.25, 0.4))
+    colour = sclera * rgb(1.0, 0.98, 0.97) * lid_light
     iris = np.clip((radius - r) * (1 / pixel) + 0.5, 0, 1)
     angle = np.arctan2(dy, dx)
     fibre = sample(grain(71, 6.0), angle * 40 + 200, r * 30 + person.seed % 61)
     base = linear(EYE_COLOURS[person.eye_colour])
     ring = smooth(r, 0.55 * radius, radius)
     glow = 1.0 + 0.28 * fibre - 0.62 * ring + 0.45 * bump(dx, dy, 0.0, 0.17, 0.3, 0.16)
-    iris_colour = base * np.maximum(glow, 0.1)[..., None] * shadow[..., None] * 1.15
-    colour += iris[..., None] * (iris_colour - colour)
+    iris_colour = base * np.maximum(glow, 0.1) * shadow * 1.15
+    colour += iris * (iris_colour - colour)
     pupil = np.clip((0.17 - r) * (1 / pixel) + 0.5, 0, 1)
-    colour += pupil[..., None] * (0.004 - colour)
+    colour += pupil * (0.004 - colour)
     colour *= light
     hx, hy = 0.16 * lights.direction[0] - 0.02, 0.16 * min(lights.direction[1], 0.1) - 0.06
     spark = np.clip((0.095 - np.hypot(dx - hx * 1.2, dy - hy * 1.2)) * (1 / pixel) + 0.5, 0, 1)
-    colour += (0.9 * spark)[..., None] * (lights.key * 0.95 - colour)
+    colour += (0.9 * spark) * (lights.key * 0.95 - colour)
     corner = 0.55 * bump(x, y, -1.0, 0.06, 0.13, 0.2)
-    colour += corner[..., None] * (linear((196, 120, 110)) * light * 0.8 - colour)
+    colour += corner * (linear((196, 120, 110)) * light * 0.8 - colour)
     canvas.paint(where, colour, aperture, label)

@@ -12,8 +12,7 @@ def smooth(x: np.ndarray, low: float, high: float) -> np.ndarray:
     """Hermite step: 0 below `low`, 1 above `high` (either order), same shape as x."""
     t = x - low
     t *= 1.0 / (high - low)
-    np.maximum(t, 0.0, out=t)
-    np.minimum(t, 1.0, out=t)
+    np.clip(t, 0.0, 1.0, out=t)
     rise = t * -2.0
     rise += 3.0
     t *= t
@@ -30,7 +29,7 @@ def bump(u: np.ndarray, v: np.ndarray, cu: float, cv: float, su: float, sv: floa
     b *= 1.0 / sv
     b *= b
     a += b
-    np.minimum(a, 30.0, out=a)
+    np.clip(a, 0.0, 30.0, out=a)
     np.negative(a, out=a)
     return cv2.exp(a)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .canvas import Canvas, linear
+from .canvas import Canvas, linear, rgb
 from .circumstance import HAIR_COLOURS, Circumstance
 from .fields import blur, bump, cloud, curve, sample, shifted, smooth, strands
 from .frame import POLE, Frame, lookup
@@ -282,8 +282,8 @@ def _strand_planes(now: Circumstance, frame: Frame, hair: Hair):
     return wide, fine
 
 
-def shaded_hair(now: Circumstance, frame: Frame, hair: Hair, lights: Lights, depth) -> np.ndarray:
-    """Linear colour [h, w, 3]; `depth` 0..1 darkens what lies behind or under."""
+def shaded_hair(now: Circumstance, frame: Frame, hair: Hair, lights: Lights) -> np.ndarray:
+    """Linear colour [3, h, w]."""
     wide, fine = _strand_planes(now, frame, hair)
     curly = now.hair_style in ("curly", "afro")
     lump = (0.030 if curly else 0.020) * wide + 0.008 * fine
@@ -304,13 +304,14 @@ def shaded_hair(now: Circumstance, frame: Frame, hair: Hair, lights: Lights, dep
         shine = shine * 0.35 + 0.1 * np.clip(lump * 9, 0, 1)
     base = linear(HAIR_COLOURS[now.hair_colour])
     tone = np.clip(1.0 + 0.13 * wide + 0.15 * fine, 0.35, 1.8)
-    light = (level * (1 - depth * 0.75))[..., None] * lights.key
-    light = light + ((0.80 - 0.25 * ny * norm) * (1 - 0.65 * depth))[..., None] * lights.sky
-    colour = base * tone[..., None] * light
+    colour = level * lights.key
+    colour += (0.80 - 0.25 * ny * norm) * lights.sky
+    colour *= base * tone
     gloss_colour = (0.25 * base + 0.05 + 0.35 * np.sqrt(base) * base) * lights.key
-    colour += (shine * (1 - depth))[..., None] * gloss_colour
+    colour += shine * gloss_colour
     rim = np.clip(1 - hair.outer * 9, 0, 1) * np.clip(nx * norm * lights.rim_side, 0, 1)
-    return colour + rim[..., None] * lights.rim * (0.25 * np.sqrt(base) + 0.1)
+    colour += rim * (lights.rim * (0.25 * np.sqrt(base) + 0.1))
+    return colour
 
 
 def paint_back(canvas: Canvas, now: Circumstance, frame: Frame, hair: Hair, colour) -> None:
@@ -319,7 +320,7 @@ def paint_back(canvas: Canvas, now: Circumstance, frame: Frame, hair: Hair, colo
         return
     darker = 1.0 - 0.55 * smooth(hair.y, -0.4, 0.5) * smooth(np.abs(hair.x), 0.85, 0.5)
     cover = frame.coverage(hair.back, 1.6)
-    canvas.paint(hair.where, colour * darker[..., None], cover, "hair")
+    canvas.paint(hair.where, colour * darker, cover, "hair")
 
 
 def paint_front(
@@ -337,9 +338,7 @@ def paint_front(
     canvas.darken(
         hair.where,
         0.5 * np.clip(shadow - cover, 0, 1) * smooth(hair.outer, -0.02, 0.06),
-        (0.85, 1, 1),
+        rgb(0.85, 1, 1),
     )
     root = 0.35 * smooth(hair.front, 0.10, 0.0) if now.hair_style != "buzz" else 0.0
-    canvas.paint(
-        hair.where, colour * (1.0 - root * smooth(hair.y, 0.4, -0.2))[..., None], cover, "hair"
-    )
+    canvas.paint(hair.where, colour * (1.0 - root * smooth(hair.y, 0.4, -0.2)), cover, "hair")

@@ -5,7 +5,7 @@ import math
 import cv2
 import numpy as np
 
-from .canvas import Canvas
+from .canvas import Canvas, rgb
 from .circumstance import Circumstance
 from .eyes import paint_eye
 from .fields import blur, bump, smooth
@@ -41,19 +41,21 @@ def paint_head(
     under_lip = bump(u, v, 0, mouth.centre + 0.16 + 0.07 * now.mouth_open, 0.16, 0.04)
     open_sky *= 1.0 - 0.22 * under_nose - 0.22 * under_lip
     open_sky *= 1.0 - 0.30 * smooth(v, 0.86, 1.06)
-    colour = shade(lights, albedo(person, now, frame, mouth), nx, ny, nz, open_sky, 1.0 - shadow)
+    brows = [brow_cover(person, now, frame, side) for side in (-1.0, 1.0)]
+    skin = albedo(person, now, frame, mouth, brows)
+    colour = shade(lights, skin, nx, ny, nz, open_sky, 1.0 - shadow)
     au = np.abs(u)
     nostril = bump(au, v, wing * 0.50, tip + 0.075 - 0.1 * math.sin(now.pitch), wing * 0.27, 0.022)
-    colour *= 1.0 - 0.72 * np.clip(nostril * 1.25, 0, 1)[..., None] * np.float32([0.82, 1.0, 1.0])
+    colour *= 1.0 - 0.72 * np.clip(nostril * 1.25, 0, 1) * rgb(0.82, 1.0, 1.0)
     crease = bump(au - 0.45 * (v - tip), v, wing * 1.02, tip + 0.03, 0.016, 0.055)
-    colour *= 1.0 - 0.30 * crease[..., None] * np.float32([0.75, 1.0, 1.0])
+    colour *= 1.0 - 0.30 * crease * rgb(0.75, 1.0, 1.0)
     oil = 0.5 + 0.8 * bump(u, v, 0, tip - 0.03, 0.09, 0.10) + 0.35 * bump(u, v, 0, -0.6, 0.4, 0.25)
     shine = gloss(lights, nx, ny, nz, 22.0) * oil * (0.045 + 0.05 * person.melanin)
     lip_gloss = gloss(lights, nx[mouth.where], ny[mouth.where], nz[mouth.where], 34.0)
     shine[mouth.where] += (0.16 if now.lipstick != "none" else 0.07) * lip_gloss * mouth.lower
-    colour += (shine * (1.0 - shadow))[..., None] * lights.key
+    colour += (shine * (1.0 - shadow)) * lights.key
     canvas.paint(frame.where, colour, frame.coverage(frame.edge), "skin")
-    _label_features(canvas, person, now, frame, mouth, tip)
+    _label_features(canvas, person, frame, mouth, brows, tip)
     mean_light = lights.key * 0.55 + lights.sky * 0.7
     if now.mouth_open > 0:
         paint_inside(canvas, frame, mouth, mean_light)
@@ -71,12 +73,11 @@ def nose_inside(person: Identity, u: np.ndarray, v: np.ndarray, tip: float) -> n
     return np.minimum(half - np.abs(u), np.minimum(v - top, base - v))
 
 
-def _label_features(canvas, person, now, frame: Frame, mouth, tip) -> None:
+def _label_features(canvas, person, frame: Frame, mouth, brows, tip) -> None:
     inside_head = canvas.labels[frame.where] == LABEL["skin"]
     labels = canvas.labels[frame.where]
     labels[(nose_inside(person, frame.u, frame.v, tip) > 0) & inside_head] = LABEL["nose"]
-    for side, name in ((-1.0, "left_brow"), (1.0, "right_brow")):
-        where, solid, _ = brow_cover(person, now, frame, side)
+    for (where, solid, _), name in zip(brows, ("left_brow", "right_brow"), strict=True):
         labels[where][(solid > 0.5) & inside_head[where]] = LABEL[name]
     view = labels[mouth.where]
     head = inside_head[mouth.where]

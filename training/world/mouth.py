@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .canvas import linear
+from .canvas import linear, rgb
 from .circumstance import LIPSTICKS, Circumstance
 from .fields import bump, smooth
 from .frame import Frame
@@ -73,23 +73,23 @@ def shape_mouth(person: Identity, now: Circumstance, frame: Frame) -> Mouth:
 
 
 def lip_colour(person: Identity, now: Circumstance, skin: np.ndarray) -> np.ndarray:
-    """Linear lip colour [3]: redder and darker than the skin, or the lipstick over it."""
-    bare = skin * np.array([0.80, 0.45, 0.46], np.float32)
+    """Linear lip colour [3, 1, 1]: redder and darker than the skin, or the lipstick over it."""
+    bare = skin * rgb(0.80, 0.45, 0.46)
     if person.melanin > 0.6:
-        bare = skin * np.array([0.92, 0.62, 0.66], np.float32)
+        bare = skin * rgb(0.92, 0.62, 0.66)
     if now.lipstick == "none":
         return bare
     return 0.2 * bare + 0.8 * linear(LIPSTICKS[now.lipstick])
 
 
 def paint_inside(canvas, frame: Frame, mouth: Mouth, light: np.ndarray) -> None:
-    """Dark cavity, tongue and teeth; `light` [3] is the light that reaches the mouth."""
+    """Dark cavity, tongue and teeth; `light` [3, 1, 1] is the light that reaches the mouth."""
     where = frame.in_picture(mouth.where)
     u, v = frame.u[mouth.where], frame.v[mouth.where]
     depth = smooth(v, mouth.centre - 0.05, mouth.centre + 0.10)
-    dark = linear((58, 20, 20))[None, None] * (0.35 + 0.9 * depth[..., None]) * light
+    dark = linear((58, 20, 20)) * (0.35 + 0.9 * depth) * light
     canvas.paint(where, dark, mouth.inside, "mouth")
     side = 1.0 - 0.55 * np.minimum(np.abs(u) / mouth.width, 1.0) ** 2
     fade = side * (1.0 - 0.25 * smooth(v, mouth.centre, mouth.centre - 0.06))
-    white = linear((238, 230, 218))[None, None] * fade[..., None] * (0.42 + 0.62 * light)
+    white = linear((238, 230, 218)) * fade * (0.42 + 0.62 * light)
     canvas.paint(where, white, mouth.teeth)

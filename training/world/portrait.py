@@ -49,7 +49,7 @@ def paint_person(canvas: Canvas, person: Identity, now: Circumstance) -> Frame:
     lights = set_lights(now)
     hair = grow(person, now, frame)
     if hair is not None:
-        colour = shaded_hair(now, frame, hair, lights, 0.0)
+        colour = shaded_hair(now, frame, hair, lights)
         paint_back(canvas, now, frame, hair, colour)
     paint_body(canvas, person, now, frame, lights)
     for side in (-1.0, 1.0):
@@ -128,8 +128,7 @@ def render(
     labels = canvas.labels
     while len(labels) > size:
         labels = halve(labels)
-    rgb = cv2.resize(canvas.rgb, (size, size), interpolation=cv2.INTER_AREA)
-    image = stylise(finish(rgb, circumstance.blurry, seed), style, seed)
+    image = stylise(finish(canvas.shrunk(size), circumstance.blurry, seed), style, seed)
     attributes = describe_attributes(identity, circumstance, labels)
     traits = describe_traits(identity, circumstance, labels, style)
     return Portrait(

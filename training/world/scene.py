@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
 from .background import paint_background
@@ -105,8 +104,7 @@ def scene(index: int, size: int = 256, split: str = "train") -> Scene:
         faces.append(
             SceneFace(person.seed, box, landmarks_of(person, now, frame) / 2, min(share, 1.0))
         )
-    rgb = cv2.resize(canvas.rgb, (size, size), interpolation=cv2.INTER_AREA)
-    image = stylise(finish(rgb, False, seed), style, seed)
+    image = stylise(finish(canvas.shrunk(size), False, seed), style, seed)
     captions = write_scene_captions([(p.male, n.smile > 0.4) for p, n in people], style, seed)
     return Scene(image, labels, owners, faces, captions, style)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .canvas import linear
+from .canvas import linear, rgb
 from .circumstance import HAIR_COLOURS, Circumstance
 from .fields import bump, cloud, grain, sample, smooth, strands
 from .frame import Frame
@@ -58,7 +58,7 @@ def beard_cover(person: Identity, now: Circumstance, frame: Frame) -> np.ndarray
 
 
 def hair_tone(name: str, person: Identity) -> np.ndarray:
-    """Linear colour [3] of brows and beard for `name` hair; dyed hair leaves them natural."""
+    """Linear colour [3, 1, 1] of brows and beard for `name` hair; dyed hair leaves them natural."""
     if name in ("pink", "blue", "green", "purple"):
         name = person.natural_hair
     tone = linear(HAIR_COLOURS[name])
@@ -67,8 +67,10 @@ def hair_tone(name: str, person: Identity) -> np.ndarray:
     return tone * 0.5 if name in ("blond", "red") else tone * 0.8
 
 
-def albedo(person: Identity, now: Circumstance, frame: Frame, mouth: Mouth) -> np.ndarray:
-    """Linear skin colour [h, w, 3] of the head slice, lips and hair of the face included."""
+def albedo(
+    person: Identity, now: Circumstance, frame: Frame, mouth: Mouth, brows: list[tuple]
+) -> np.ndarray:
+    """Linear skin colour [3, h, w] of the head slice, lips and hair of the face included."""
     u, v = frame.u, frame.v
     au = np.abs(u)
     base = linear(person.skin_colour())
@@ -91,44 +93,43 @@ def albedo(person: Identity, now: Circumstance, frame: Frame, mouth: Mouth) -> n
     if person.male and now.facial_hair in ("none", "stubble"):
         under = under + 0.07 * light * smooth(v, 0.42, 0.75) * smooth(au, 0.66, 0.45)
     tone = mottled * (1.0 - under - sockets)
-    skin = np.empty((*u.shape, 3), np.float32)
-    skin[..., 0] = base[0] * tone * (1.0 - 0.05 * blood)
-    skin[..., 1] = base[1] * tone * (1.0 - 0.62 * blood)
-    skin[..., 2] = base[2] * tone * (1.0 - 0.56 * blood)
+    skin = np.empty((3, *u.shape), np.float32)
+    skin[0] = base[0] * tone * (1.0 - 0.05 * blood)
+    skin[1] = base[1] * tone * (1.0 - 0.62 * blood)
+    skin[2] = base[2] * tone * (1.0 - 0.56 * blood)
     if person.freckles:
         dots = sample(grain(41, 3.2), u * 230 + person.seed % 53, v * 230)
         spread = np.clip(bump(u, v, 0, 0.12, 0.62, 0.3) + 0.3, 0, 1)
         amount = smooth(dots, 1.1, 1.9) * (0.55 * person.freckles) * spread
-        skin += amount[..., None] * (base * np.float32([0.55, 0.36, 0.28]) - skin)
+        skin += amount * (base * rgb(0.55, 0.36, 0.28) - skin)
     for mu, mv, size in person.moles:
         spot = bump(u, v, mu, mv, size, size)
-        skin += (0.75 * spot)[..., None] * (base * np.float32([0.22, 0.14, 0.11]) - skin)
+        skin += (0.75 * spot) * (base * rgb(0.22, 0.14, 0.11) - skin)
     if now.makeup:
-        shadow_colour = base * np.float32([0.5, 0.32, 0.36])
+        shadow_colour = base * rgb(0.5, 0.32, 0.36)
         lid = 0.6 * now.makeup * bump(au, v, person.eye_spacing, e - 0.085, 0.17, 0.055)
-        skin += lid[..., None] * (shadow_colour - skin)
+        skin += lid * (shadow_colour - skin)
     _lips(person, now, frame, mouth, skin, base)
     beard = beard_cover(person, now, frame)
     if beard is not None:
         _beard(person, now, frame, mouth, beard, skin)
     tone = hair_tone(now.hair_colour if person.age > 60 else person.natural_hair, person)
-    for side in (-1.0, 1.0):
-        where, _, hair = brow_cover(person, now, frame, side)
-        part = skin[where]
-        part += (0.9 * hair)[..., None] * (tone - part)
+    for where, _, hair in brows:
+        part = skin[:, where[0], where[1]]
+        part += (0.9 * hair) * (tone - part)
     return skin
 
 
 def _lips(person, now, frame, mouth: Mouth, skin, base) -> None:
     u, v = frame.u[mouth.where], frame.v[mouth.where]
-    part = skin[mouth.where]
+    part = skin[:, mouth.where[0], mouth.where[1]]
     colour = lip_colour(person, now, base)
     creases = 1.0 + 0.07 * sample(strands(51, 3.0, 30.0), v * 120, u * 260)
     cover = np.clip(mouth.upper + mouth.lower, 0, 1)
     strength = 0.92 if now.lipstick != "none" else 0.8 if person.male else 0.9
     shade = np.where(mouth.upper > mouth.lower, 0.86, 1.0).astype(np.float32) * creases
-    part += (strength * cover)[..., None] * (colour * shade[..., None] - part)
-    part *= 1.0 - 0.8 * mouth.seam[..., None] * np.float32([0.85, 1.0, 1.0])
+    part += (strength * cover) * (colour * shade - part)
+    part *= 1.0 - 0.8 * mouth.seam * rgb(0.85, 1.0, 1.0)
 
 
 def _beard(person, now, frame, mouth: Mouth, density, skin) -> None:
@@ -141,11 +142,11 @@ def _beard(person, now, frame, mouth: Mouth, density, skin) -> None:
     if now.facial_hair == "stubble":
         dots = sample(grain(62, 3.0), u * 300, v * 300)
         amount = density * np.clip(0.34 + 0.2 * dots, 0, 1) * (0.5 + 0.5 * now.facial_hair_amount)
-        skin += amount[..., None] * (tone - skin)
+        skin += amount * (tone - skin)
         return
     amount = np.clip(density * (1.15 + 0.35 * hair), 0, 1) * (0.75 + 0.22 * now.facial_hair_amount)
-    strand = tone * (1.0 + 0.38 * hair)[..., None]
-    skin += amount[..., None] * (np.maximum(strand, 0.0) - skin)
+    strand = tone * (1.0 + 0.38 * hair)
+    skin += amount * (np.maximum(strand, 0.0) - skin)
 
 
 def beard_height(person: Identity, now: Circumstance, frame: Frame) -> np.ndarray | float:
