@@ -150,7 +150,7 @@ def _depth(table, pose, x, y):
 
 
 def build_frame(person: Identity, pose: Circumstance, width: int) -> Frame:
-    """Coordinate planes for a width x width picture."""
+    """Coordinate planes for a width x width picture; ValueError for a head that is not in it."""
     k = pose.face_height * width / 2.0
     cr, sr = np.float32(math.cos(pose.roll) / k), np.float32(math.sin(pose.roll) / k)
     xs = np.arange(width, dtype=np.float32) + np.float32(0.5 - pose.centre[0] * width)
@@ -163,6 +163,8 @@ def build_frame(person: Identity, pose: Circumstance, width: int) -> Frame:
     py = [pose.centre[1] * width + k * (a * sin + b * cos) for a, b in corners]
     rows = slice(max(0, int(min(py))), min(width, int(max(py)) + 2))
     cols = slice(max(0, int(min(px))), min(width, int(max(px)) + 2))
+    if rows.start >= rows.stop or cols.start >= cols.stop:
+        raise ValueError(f"the head lies outside the picture (centre {pose.centre})")
     head_x, head_y = np.ascontiguousarray(x[rows, cols]), np.ascontiguousarray(y[rows, cols])
     table = outline_table(person, pose.mouth_open)
     angle, reach, edge, z = _depth(table, pose, head_x, head_y)

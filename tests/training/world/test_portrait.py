@@ -155,3 +155,7 @@ def test_wrong_requests_are_refused():
         portrait(0, SIZE, split="training")
     with pytest.raises(ValueError, match="16 to 2048"):
         portrait(0, 8)
+    person = sample_person(0)
+    outside = replace(sample_circumstance(0, person), centre=(3.0, 0.5))
+    with pytest.raises(ValueError, match="outside"):
+        render(person, outside, SIZE)
