@@ -80,8 +80,8 @@ def crop_faces(
     rgb, _ = split_alpha(image)
     batch, height, width = rgb.shape[:3]
     mask = fit_mask(mask, height, width)
-    if boxes is not None and len(boxes) != batch:
-        raise ValueError(f"boxes are for {len(boxes)} pictures but there are {batch}.")
+    if boxes is not None:
+        _require_boxes(boxes, batch)
 
     pictures, masks, squares = [], [], []
     for k in range(batch):
@@ -180,14 +180,21 @@ def _owners_of_parts(labels: np.ndarray, parts: int, boxes: list[Rectangle]) -> 
     """For each part the number of the box that holds most of it; 0 where no box touches it."""
     pixels = np.zeros((1 + len(boxes), parts), np.int64)
     for number, (x, y, width, height) in enumerate(boxes, start=1):
-        if not (width > 0 and height > 0):
-            raise ValueError(
-                f"A box is {width} x {height} px; expected (x, y, width, height) with a width and "
-                "a height above 0."
-            )
         top, bottom, left, right = (max(round(v), 0) for v in (y, y + height, x, x + width))
         pixels[number] = np.bincount(labels[top:bottom, left:right].ravel(), minlength=parts)
     return pixels.argmax(0) * (np.arange(parts) > 0)
+
+
+def _require_boxes(boxes: list[list[Rectangle]], batch: int) -> None:
+    if len(boxes) != batch:
+        raise ValueError(f"boxes are for {len(boxes)} pictures but there are {batch}.")
+    for rectangles in boxes:
+        for box in rectangles:
+            if np.shape(box) != (4,) or not min(box[2:]) > 0:
+                raise ValueError(
+                    f"A box is {box}; expected, for each picture, a list of (x, y, width, height) "
+                    "in pixels with a width and a height above 0."
+                )
 
 
 def _nearest_part(labels: np.ndarray) -> np.ndarray:
@@ -246,8 +253,8 @@ def _weight(mask: Tensor, box: CropBox) -> Tensor:
 def _overlap(box: CropBox, crops: Crops) -> tuple[slice, slice, tuple[slice, slice]]:
     """Rows and columns of the picture under a box, and the same pixels in the box's own square."""
     top, left = max(box.top, 0), max(box.left, 0)
-    bottom = min(box.top + box.side, crops.source_height)
-    right = min(box.left + box.side, crops.source_width)
+    bottom = max(min(box.top + box.side, crops.source_height), top)
+    right = max(min(box.left + box.side, crops.source_width), left)
     inside = slice(top - box.top, bottom - box.top), slice(left - box.left, right - box.left)
     return slice(top, bottom), slice(left, right), inside
 

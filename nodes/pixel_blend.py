@@ -1,0 +1,72 @@
+"""The blend in pixels, which leaves the background as it is and proves it."""
+
+from __future__ import annotations
+
+from comfy.utils import ProgressBar
+from comfy_api.latest import io, ui
+
+from ..techniques.pixel_blend import BLENDS, blend, prove
+
+# What the canvas shows, and what the technique calls it.
+TONE_MATCHES = {"off": "off", "lab ring": "lab"}
+
+
+class VisagePixelBlend(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VisagePixelBlend",
+            display_name="Pixel Blend",
+            category="Visage",
+            description="Blends the edited picture into the original by a soft mask. Where the "
+            "mask is 0 the result is the original, bit for bit, and the proof says so.",
+            inputs=[
+                io.Image.Input(
+                    "edited",
+                    tooltip="The edited picture, of the original's size; padding of up to 7 "
+                    "pixels at its right and bottom is cut off.",
+                ),
+                io.Image.Input(
+                    "original", tooltip="The picture whose background shall stay as it is."
+                ),
+                io.Mask.Input("mask", tooltip="How much of the edit each pixel gets, from 0 to 1."),
+                io.Combo.Input(
+                    "mode",
+                    options=list(BLENDS),
+                    default="linear",
+                    tooltip="linear: mixes by the mask. laplacian: tones over a wide band, detail "
+                    "over a narrow one. poisson: the edit's detail on the original's colours, "
+                    "for edits whose light does not fit.",
+                ),
+                io.Combo.Input(
+                    "tone_match",
+                    options=list(TONE_MATCHES),
+                    default="off",
+                    tooltip="lab ring: gives the edit the original's light and skin tone first, "
+                    "measured where the mask is between 0 and 1. Needs a soft mask; leave it off "
+                    "where the prompt asks for another colour.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output("image", display_name="image", tooltip="The blended picture."),
+                io.String.Output(
+                    "proof",
+                    display_name="proof",
+                    tooltip="In words, for each picture: the largest change outside the mask "
+                    "(must be none) and the mean colour shift at the mask's edge.",
+                ),
+                io.String.Output(
+                    "report", display_name="report", tooltip="The same figures as JSON."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, edited, original, mask, mode: str, tone_match: str) -> io.NodeOutput:
+        progress = ProgressBar(len(edited)).update_absolute
+        blended = blend(edited, original, mask, mode, TONE_MATCHES[tone_match], progress)
+        proof = prove(blended, original, mask)
+        return io.NodeOutput(blended, proof.text(), proof.json(), ui=ui.PreviewText(proof.text()))
+
+
+NODES: list[type[io.ComfyNode]] = [VisagePixelBlend]
