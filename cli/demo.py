@@ -155,7 +155,7 @@ def _diffusers_editor() -> Editor:
 
     def edit(picture: Path, prompt: dict) -> Edited:
         text = node_titled(prompt, "Prompt")[1]["inputs"]["text"]
-        image = torch.from_numpy(np.asarray(Image.open(picture))).float().unsqueeze(0) / 255
+        image = torch.from_numpy(np.array(Image.open(picture))).float().unsqueeze(0) / 255
         progress = partial(_show_progress, "Sampler")
         # The settings of the technique are those of the shipped workflow.
         result = edit_faces(image, text, engine, parser, adapter=adapter, progress=progress)

@@ -1,0 +1,157 @@
+"""The canvas form and the API form of every shipped workflow say the same; no browser needed."""
+
+import json
+from pathlib import Path
+
+import pytest
+import visage
+from visage.techniques.face_edit import FaceEditSettings
+
+WORKFLOWS = Path(visage.__file__).parent / "workflows"
+NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
+NOTES = ("Note", "MarkdownNote")
+BYPASSED = 4
+
+
+def canvas(name: str) -> dict:
+    return json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def twin(name: str) -> dict:
+    return json.loads((WORKFLOWS / "api" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def widget_values(node: dict) -> list:
+    """Widget values in the order of the node's inputs; the frontend saves no names with them."""
+    values = list(node.get("widgets_values", []))
+    if node["type"] == "KSampler":
+        del values[1]  # what happens to the seed after a run
+    if node["type"] == "LoadImage":
+        del values[1]  # the upload button
+    return values
+
+
+def source(link: int, links: dict, nodes: dict) -> list:
+    """Node and output that feed a link, through bypassed nodes."""
+    _, node_id, slot, *_, kind = links[link]
+    node = nodes[node_id]
+    if node["mode"] != BYPASSED:
+        return [str(node_id), slot]
+    through = next(slot for slot in node["inputs"] if slot["type"] == kind)
+    return source(through["link"], links, nodes)
+
+
+def graph(workflow: dict) -> dict:
+    """Class, title, widget values and links of each node that runs, by id."""
+    nodes = {node["id"]: node for node in workflow["nodes"]}
+    links = {link[0]: link for link in workflow["links"]}
+    return {
+        str(node["id"]): (
+            node["type"],
+            node["title"],
+            widget_values(node),
+            {
+                slot["name"]: source(slot["link"], links, nodes)
+                for slot in node["inputs"]
+                if slot["link"] is not None
+            },
+        )
+        for node in nodes.values()
+        if node["type"] not in NOTES and node["mode"] != BYPASSED
+    }
+
+
+def api_graph(prompt: dict) -> dict:
+    """The same of an API form, which names its values and marks a list as `__value__`."""
+    nodes = {}
+    for key, node in prompt.items():
+        links = {name: value for name, value in node["inputs"].items() if isinstance(value, list)}
+        # `preview` only shows what came in, so the canvas form does not keep it.
+        shown = {*links, "preview"}
+        values = [value for name, value in node["inputs"].items() if name not in shown]
+        values = [value["__value__"] if isinstance(value, dict) else value for value in values]
+        nodes[key] = (node["class_type"], node["_meta"]["title"], values, links)
+    return nodes
+
+
+def test_there_are_workflows():
+    assert {"face_edit", "face_edit_sd15"} <= set(NAMES)
+    assert {path.stem for path in (WORKFLOWS / "api").glob("*.json")} == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_both_forms_are_one_graph(name):
+    assert graph(canvas(name)) == api_graph(twin(name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_titles_address_one_node_each(name):
+    titles = [node["_meta"]["title"] for node in twin(name).values()]
+    assert len(set(titles)) == len(titles)
+    assert {"Picture", "Prompt", "Result", "Mask overlay", "Raw result", "Report"} <= set(titles)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nodes_lie_tidy_in_groups_without_overlap(name):
+    workflow = canvas(name)
+
+    def box(node):
+        (x, y), (width, height) = node["pos"], node["size"]
+        return x, y - 30, x + width, y + height  # the title bar is 30 px above the position
+
+    boxes = {node["title"]: box(node) for node in workflow["nodes"]}
+    for first, a in boxes.items():
+        for second, b in boxes.items():
+            apart = a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+            assert first == second or apart, f"{first} lies over {second}"
+    for node in workflow["nodes"]:
+        if node["type"] in NOTES:
+            continue
+        left, top, right, bottom = boxes[node["title"]]
+        inside = [
+            group
+            for group in workflow["groups"]
+            if group["bounding"][0] <= left
+            and group["bounding"][1] <= top
+            and right <= group["bounding"][0] + group["bounding"][2]
+            and bottom <= group["bounding"][1] + group["bounding"][3]
+        ]
+        assert len(inside) == 1, f"{node['title']} is in {len(inside)} groups"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_note_says_what_to_change(name):
+    notes = [node for node in canvas(name)["nodes"] if node["type"] in NOTES]
+    assert len(notes) == 1
+    assert "Prompt" in notes[0]["widgets_values"][0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_template_browser_has_a_thumbnail(name):
+    assert (WORKFLOWS / f"{name}.jpg").read_bytes()[:2] == b"\xff\xd8"
+
+
+def test_the_technique_defaults_to_the_settings_of_the_workflow():
+    inputs = {node["_meta"]["title"]: node["inputs"] for node in twin("face_edit").values()}
+    sampler, mask, crop = inputs["Sampler"], inputs["Face mask"], inputs["Crop faces"]
+    soft_mask, inpaint, blend = inputs["Soft mask"], inputs["Soft inpaint"], inputs["Pixel blend"]
+    assert FaceEditSettings() == FaceEditSettings(
+        negative=inputs["Negative prompt"]["text"],
+        seed=sampler["seed"],
+        parts=tuple(mask["parts"]["__value__"]),
+        faces=mask["faces"],
+        face_index=mask["face_index"],
+        sigma=soft_mask["sigma"],
+        grow=soft_mask["grow"],
+        size=crop["size"],
+        context=crop["context"],
+        adapter_strength=inputs["Face-aware prompt"]["strength"],
+        mask_mode=inpaint["mask_mode"],
+        noise_mask=inpaint["noise_mask"],
+        steps=sampler["steps"],
+        guidance=sampler["cfg"],
+        scheduler=sampler["scheduler"],
+        denoise=sampler["denoise"],
+        blend_mode=blend["mode"],
+        tone_match=blend["tone_match"].replace("lab ring", "lab"),
+    )
