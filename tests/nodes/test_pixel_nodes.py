@@ -1,0 +1,86 @@
+"""Soft Mask, Crop Faces, Paste Faces and Pixel Blend, run as ComfyUI runs them."""
+
+import json
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def as_in_a_node():
+    """ComfyUI runs every node in inference mode."""
+    with torch.inference_mode():
+        yield
+
+
+@pytest.fixture
+def mask():
+    mask = torch.zeros(1, 96, 160)
+    mask[:, 30:60, 20:50] = mask[:, 40:64, 100:130] = 1
+    return mask
+
+
+def test_soft_mask_grows_and_blurs(comfy, mask):
+    from visage.nodes.soft_mask import VisageSoftMask
+
+    (soft,) = VisageSoftMask.execute(mask, 2.0, 3).args
+    assert soft[0, 45, 18] == pytest.approx(0.77, abs=0.05)
+    assert torch.equal(VisageSoftMask.execute(mask, 0.0, 0).args[0], mask)
+
+
+def test_faces_go_to_the_models_size_and_back(comfy, mask):
+    from visage.nodes.crops import VisageCropFaces, VisagePasteFaces
+
+    image = torch.rand(1, 96, 160, 3)
+    images, masks, crops = VisageCropFaces.execute(image, mask, 64, 0.8).args
+    assert images.shape == (2, 64, 64, 3) and masks.shape == (2, 64, 64)
+    cached = crops.masks.clone()
+    for _ in range(2):  # a second run takes the crops from ComfyUI's cache
+        (pasted,) = VisagePasteFaces.execute(1 - images, crops, image).args
+        assert torch.equal(pasted[:, :, 62:85], image[:, :, 62:85])
+        assert not torch.equal(pasted[:, 30:60, 20:50], image[:, 30:60, 20:50])
+    assert torch.equal(crops.masks, cached)
+
+
+def test_boxes_may_be_connected(comfy, mask):
+    from visage.nodes.crops import VisageCropFaces
+
+    images, _, _ = VisageCropFaces.execute(
+        torch.rand(1, 96, 160, 3), mask, 64, 0.8, [[(90.0, 30.0, 50.0, 40.0)]]
+    ).args
+    assert len(images) == 1
+
+
+@pytest.mark.parametrize("tone_match", ["off", "lab ring"])
+@pytest.mark.parametrize("mode", ["linear", "laplacian", "poisson"])
+def test_blend_leaves_the_background_and_shows_the_proof(comfy, mask, mode, tone_match):
+    from visage.nodes.pixel_blend import VisagePixelBlend
+
+    original, edited = torch.rand(2, 96, 160, 3), torch.rand(2, 96, 160, 3)
+    output = VisagePixelBlend.execute(edited, original, mask, mode, tone_match)
+    image, proof, report = output.args
+    outside = mask[0] == 0
+    assert torch.equal(image[:, outside], original[:, outside])
+    assert output.ui.as_dict() == {"text": (proof,)}
+    assert json.loads(report)["outside_max_abs_diff"] == 0
+
+
+def test_blend_can_be_interrupted_between_pictures(comfy, mask):
+    import comfy.utils
+    from visage.nodes.pixel_blend import VisagePixelBlend
+
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(value, total, preview, node_id=None):
+        assert (value, total) == (1, 3)
+        raise Interrupted
+
+    hook = comfy.utils.PROGRESS_BAR_HOOK
+    comfy.utils.set_progress_bar_global_hook(interrupt)
+    picture = torch.rand(3, 96, 160, 3)
+    try:
+        with pytest.raises(Interrupted):
+            VisagePixelBlend.execute(picture, picture, mask, "poisson", "off")
+    finally:
+        comfy.utils.set_progress_bar_global_hook(hook)
