@@ -9,14 +9,21 @@ from .labels import ATTRIBUTES, LABEL
 DYED = ("pink", "blue", "green", "purple")
 
 
-def _seen(labels: np.ndarray, *names: str) -> bool:
-    least = max(2, int(labels.size * 6e-5))
-    return int(np.isin(labels, [LABEL[n] for n in names]).sum()) >= least
+class _Seen:
+    """Which parts a label map shows with more than a stray pixel."""
+
+    def __init__(self, labels: np.ndarray) -> None:
+        self.counts = np.bincount(labels.ravel(), minlength=len(LABEL))
+        self.least = max(2, int(labels.size * 6e-5))
+
+    def __call__(self, *names: str) -> bool:
+        return sum(int(self.counts[LABEL[name]]) for name in names) >= self.least
 
 
 def describe_attributes(person: Identity, now: Circumstance, labels: np.ndarray) -> dict[str, bool]:
     """The 40 attributes. "Attractive" is never claimed: it is a judgement, not a fact."""
-    hair = now.hair_style != "bald" and _seen(labels, "hair")
+    seen = _Seen(labels)
+    hair = now.hair_style != "bald" and seen("hair")
     colour = now.hair_colour if hair else "none"
     woolly = now.hair_style in ("wavy", "curly", "afro", "messy")
     truth = dict.fromkeys(ATTRIBUTES, False)
@@ -36,7 +43,7 @@ def describe_attributes(person: Identity, now: Circumstance, labels: np.ndarray)
             "Bushy_Eyebrows": person.brow_thick > 0.056,
             "Chubby": person.chubby > 0.62,
             "Double_Chin": person.chubby > 0.85,
-            "Eyeglasses": _seen(labels, "glasses"),
+            "Eyeglasses": seen("glasses"),
             "Goatee": now.facial_hair == "goatee",
             "Gray_Hair": colour in ("grey", "white"),
             "Heavy_Makeup": now.makeup > 0.65,
@@ -55,10 +62,10 @@ def describe_attributes(person: Identity, now: Circumstance, labels: np.ndarray)
             "Smiling": now.smile > 0.4,
             "Straight_Hair": hair and not woolly,
             "Wavy_Hair": hair and woolly,
-            "Wearing_Earrings": _seen(labels, "earring"),
-            "Wearing_Hat": _seen(labels, "hat"),
+            "Wearing_Earrings": seen("earring"),
+            "Wearing_Hat": seen("hat"),
             "Wearing_Lipstick": now.lipstick != "none",
-            "Wearing_Necklace": _seen(labels, "necklace"),
+            "Wearing_Necklace": seen("necklace"),
             "Wearing_Necktie": now.necktie,
             "Young": person.age < 45,
         }
@@ -68,14 +75,15 @@ def describe_attributes(person: Identity, now: Circumstance, labels: np.ndarray)
 
 def describe_traits(person: Identity, now: Circumstance, labels: np.ndarray, style: str) -> dict:
     """Named facts beyond the 40 attributes, for captions and classifiers ("none" = not there)."""
-    hair = now.hair_style != "bald" and _seen(labels, "hair")
+    seen = _Seen(labels)
+    hair = now.hair_style != "bald" and seen("hair")
     return {
         "style": style,
         "sex": "man" if person.male else "woman",
         "age": person.age_name,
         "years": person.age,
         "skin": person.skin_name,
-        "eyes": person.eye_colour if _seen(labels, "left_eye", "right_eye") else "none",
+        "eyes": person.eye_colour if seen("left_eye", "right_eye") else "none",
         "eyes_closed": now.eyes_closed == 1.0,
         "hair": now.hair_colour if hair else "none",
         "hair_style": now.hair_style if now.hat == "none" or hair else "none",
@@ -84,17 +92,17 @@ def describe_traits(person: Identity, now: Circumstance, labels: np.ndarray, sty
         "sad": now.smile < -0.2,
         "mouth_open": now.mouth_open > 0.05,
         "facial_hair": now.facial_hair,
-        "glasses": now.glasses if _seen(labels, "glasses") else "none",
-        "hat": now.hat if _seen(labels, "hat") else "none",
-        "hat_colour": now.hat_colour if _seen(labels, "hat") else "none",
+        "glasses": now.glasses if seen("glasses") else "none",
+        "hat": now.hat if seen("hat") else "none",
+        "hat_colour": now.hat_colour if seen("hat") else "none",
         "lipstick": now.lipstick,
         "makeup": now.makeup > 0.65,
         "freckles": person.freckles > 0,
-        "earrings": _seen(labels, "earring"),
-        "necklace": _seen(labels, "necklace"),
+        "earrings": seen("earring"),
+        "necklace": seen("necklace"),
         "necktie": now.necktie,
-        "clothes": now.clothes if _seen(labels, "clothes") else "none",
-        "clothes_colour": now.clothes_colour if _seen(labels, "clothes") else "none",
+        "clothes": now.clothes if seen("clothes") else "none",
+        "clothes_colour": now.clothes_colour if seen("clothes") else "none",
         "light": now.light_name,
         "background": now.background,
         "rosy": now.blush > 0.5,
