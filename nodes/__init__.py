@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import face_edit, face_mask, starter
+from . import crops, face_edit, face_mask, pixel_blend, soft_mask, starter
 
 NODES: list[type[io.ComfyNode]] = [
     *starter.NODES,
     *face_mask.NODES,
+    *soft_mask.NODES,
+    *crops.NODES,
     *face_edit.NODES,
+    *pixel_blend.NODES,
 ]
 
 

@@ -21,14 +21,17 @@ class VisageLoadStarter(io.ComfyNode):
             inputs=[],
             outputs=[
                 io.Model.Output(
+                    "model",
                     display_name="model",
                     tooltip="Inpainting UNet with 9 input channels, built like SD 1.5.",
                 ),
                 io.Clip.Output(
+                    "clip",
                     display_name="clip",
                     tooltip="CLIP-style text encoder with the starter's own small vocabulary.",
                 ),
                 io.Vae.Output(
+                    "vae",
                     display_name="vae",
                     tooltip="Autoencoder with 4 latent channels and 8 pixels to a latent cell.",
                 ),
