@@ -10,8 +10,10 @@ let added = false;
 const usesSample = (graph) =>
   graph.nodes?.some((node) => node.type === "LoadImage" && node.widgets_values?.[0] === SAMPLE);
 
-const isThere = async () =>
-  (await api.fetchApi(`/view?filename=${SAMPLE}&type=input`, { method: "HEAD" })).ok;
+async function isThere() {
+  const info = await (await api.fetchApi("/object_info/LoadImage")).json();
+  return info.LoadImage.input.required.image[0].includes(SAMPLE);
+}
 
 async function addSample() {
   const picture = await fetch(new URL(`samples/${SAMPLE}`, import.meta.url));
