@@ -8,7 +8,6 @@ import sys
 
 import pytest
 import torch
-
 from visage.training.loop import AveragedWeights, Run, cosine_rate, step_generator, train
 
 SCRIPT = """

@@ -29,17 +29,32 @@ def _batch(recipe: dict, portraits: PortraitSet, photos: list[np.ndarray], rng) 
         crop = random_crop(source, recipe["crop"], scale, rng)
         if rng.random() < 0.5:
             crop = crop[:, ::-1]
-        crops.append(jitter_colour(crop.astype(np.float32) / 255, rng, 0.5))
+        crops.append(jitter_colour(crop.astype(np.float32) / 255, rng, 0.4))
     return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2) * 2 - 1
 
 
 def reconstruction_loss(decoded: Tensor, pixels: Tensor) -> Tensor:
-    """Return squared and absolute error, and the absolute error of gradients at two scales."""
+    """Return squared and absolute error, the squared error of each latent cell's mean colour,
+    and the absolute error of gradients at two scales.
+    """
     difference = decoded - pixels
     loss = difference.square().mean() + 0.1 * difference.abs().mean()
+    # Large even areas must keep their colour.
+    loss = loss + 4 * F.avg_pool2d(difference, 8).square().mean()
     for scale in (difference, F.avg_pool2d(difference, 2)):
         loss = loss + 0.05 * (scale.diff(dim=2).abs().mean() + scale.diff(dim=3).abs().mean())
     return loss
+
+
+def correlation(latents: Tensor) -> Tensor:
+    """Return the mean squared correlation between different channels of [B, 4, h, w].
+
+    Without it a short training leaves the channels copies of each other.
+    """
+    rows = latents.movedim(1, -1).reshape(-1, latents.shape[1])
+    rows = (rows - rows.mean(0)) / (rows.std(0) + 1e-6)
+    matrix = rows.T @ rows / len(rows)
+    return (matrix - matrix.diag().diag()).square().mean()
 
 
 def train_vae(recipe: dict[str, Any], seed: int, size: int, portraits: PortraitSet, folder: Path):
@@ -65,6 +80,7 @@ def train_vae(recipe: dict[str, Any], seed: int, size: int, portraits: PortraitS
             decoded = vae.decode(distribution.sample(noise_source)).sample.float()
         divergence = distribution.kl().mean() / distribution.mean[0].numel()
         loss = reconstruction_loss(decoded, pixels) + recipe["kl_weight"] * divergence
+        loss = loss + recipe["correlation_weight"] * correlation(distribution.mean.float())
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
@@ -89,20 +105,26 @@ def _sample_latents(vae, portraits: PortraitSet, size: int) -> tuple[Tensor, Ten
 
 @torch.no_grad()
 def standardise_latents(vae, portraits: PortraitSet, size: int) -> None:
-    """Fold a per-channel affine map into the 1x1 convolutions around the latent.
+    """Fold a whitening map of the four channels into the 1x1 convolutions around the latent.
 
-    Afterwards every latent channel times LATENT_SCALE has mean 0 and deviation 1 over portraits,
-    as Stable Diffusion's samplers expect, and reconstruction is unchanged.
+    Afterwards the latents times LATENT_SCALE have mean 0, deviation 1 and no correlation over
+    portraits, as Stable Diffusion's samplers expect, and reconstruction is unchanged.
     """
     _, latents = _sample_latents(vae, portraits, size)
-    mean = latents.mean(dim=(0, 2, 3))
-    gain = 1 / (latents.std(dim=(0, 2, 3)) * LATENT_SCALE)
+    rows = latents.movedim(1, -1).reshape(-1, 4).double()
+    mean = rows.mean(0)
+    values, vectors = torch.linalg.eigh((rows - mean).T @ (rows - mean) / len(rows))
+    spread = vectors @ values.sqrt().diag() @ vectors.T * LATENT_SCALE
+    whitening = torch.linalg.inv(spread)
     before, after = vae.quant_conv, vae.post_quant_conv
-    before.weight[:4] *= gain[:, None, None, None]
-    before.bias[:4] = (before.bias[:4] - mean) * gain
-    before.bias[4:] += 2 * gain.log()
-    after.bias += after.weight[:, :, 0, 0] @ mean
-    after.weight /= gain[None, :, None, None]
+    weight, bias = before.weight[:4, :, 0, 0].double(), before.bias[:4].double()
+    before.weight[:4] = (whitening @ weight).float()[:, :, None, None]
+    before.bias[:4] = (whitening @ (bias - mean)).float()
+    # A diagonal posterior cannot be rotated; its deviation is scaled by the map's size alone.
+    before.bias[4:] += 2 * whitening.norm(dim=1).log().float()
+    weight = after.weight[:, :, 0, 0].double()
+    after.bias += (weight @ mean).float()
+    after.weight.copy_((weight @ spread).float()[:, :, None, None])
 
 
 @torch.no_grad()
