@@ -142,12 +142,20 @@ def _load_unet(folder: Path, vae: comfy.sd.VAE) -> ModelPatcher:
     model = comfy.model_base.BaseModel(description, prediction)
     renamed = {key_map.get(name, name): value for name, value in weights.items()}
     _require_same_keys(path, model.diffusion_model.state_dict(), renamed)
+    _set_norm_groups(model.diffusion_model, read_config("unet", folder))
     model.load_model_weights(renamed)
     if description.inpaint_model():
         model.set_inpaint()
         model.blank_inpaint_image_like = _blank_picture(vae, latent_format)
     offload_device = comfy.model_management.unet_offload_device()
     return ModelPatcher(model.to(offload_device), load_device, offload_device)
+
+
+def _set_norm_groups(network: torch.nn.Module, config: dict[str, Any]) -> None:
+    """Group normalisation with the config's number of groups; ComfyUI's classes always make 32."""
+    for module in network.modules():
+        if isinstance(module, torch.nn.GroupNorm):
+            module.num_groups = config.get("norm_num_groups", 32)
 
 
 def _latent_format(folder: Path) -> comfy.latent_formats.LatentFormat:
@@ -189,6 +197,7 @@ def _load_vae(folder: Path) -> comfy.sd.VAE:
     params = {"ddconfig": description, "embed_dim": config["latent_channels"]}
     vae = comfy.sd.VAE(sd=weights, config={"params": params})
     _require_same_keys(path, vae.first_stage_model.state_dict(), weights)
+    _set_norm_groups(vae.first_stage_model, config)
     return vae
 
 

@@ -10,6 +10,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 LATENT_SCALE = 0.18215
 TOKENS = 77
+# 32 groups over 32 or 64 channels would be instance normalisation, which forgets absolute colour.
+NORM_GROUPS = 8
 
 
 def build_vae(network: Mapping[str, Any], size: int) -> AutoencoderKL:
@@ -21,6 +23,7 @@ def build_vae(network: Mapping[str, Any], size: int) -> AutoencoderKL:
         down_block_types=("DownEncoderBlock2D",) * levels,
         up_block_types=("UpDecoderBlock2D",) * levels,
         latent_channels=4,
+        norm_num_groups=NORM_GROUPS,
         sample_size=size,
         scaling_factor=LATENT_SCALE,
     )
@@ -53,6 +56,7 @@ def build_unet(network: Mapping[str, Any], text_width: int, latent_size: int):
         up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
         cross_attention_dim=text_width,
         attention_head_dim=tuple(network["heads"]),
+        norm_num_groups=NORM_GROUPS,
     )
 
 
