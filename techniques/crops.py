@@ -159,7 +159,7 @@ def _faces(mask: Tensor, boxes: list[Rectangle] | None) -> tuple[list[Rectangle]
     else:
         rectangles, number = boxes, _owners_of_parts(labels, len(table), boxes)
     if not rectangles:
-        rectangles, number = [(0, 0, binary.shape[1], binary.shape[0])], np.zeros(len(table))
+        rectangles, number = [(0, 0, *binary.shape[::-1])], np.zeros(len(table), np.int32)
     return rectangles, torch.from_numpy(number[_nearest_part(labels)]).to(mask.device)
 
 

@@ -15,8 +15,8 @@ RGB_TO_XYZ = torch.tensor(
     dtype=torch.float64,
 )
 # Divided by the white point, so that white has X = Y = Z = 1 and exactly no colour.
-RGB_TO_RELATIVE_XYZ = RGB_TO_XYZ / RGB_TO_XYZ.sum(1, keepdim=True)
-RELATIVE_XYZ_TO_RGB = torch.linalg.inv(RGB_TO_RELATIVE_XYZ)
+RGB_TO_RELATIVE_XYZ = (RGB_TO_XYZ / RGB_TO_XYZ.sum(1, keepdim=True)).float()
+RELATIVE_XYZ_TO_RGB = torch.linalg.inv(RGB_TO_RELATIVE_XYZ.double()).float()
 KNEE = 6 / 29
 
 

@@ -46,7 +46,7 @@ def _gaussian_kernel(sigma: float) -> Tensor:
     radius = (round(8 * sigma + 1) | 1) // 2
     distance = torch.arange(-radius, radius + 1, dtype=torch.float64)
     kernel = torch.exp(-distance.square() / (2 * sigma**2))
-    return kernel / kernel.sum()
+    return (kernel / kernel.sum()).float()
 
 
 def _convolve_rows(values: Tensor, kernel: Tensor) -> Tensor:
