@@ -36,13 +36,17 @@ CASCADE_SMALLEST_FACE = 40
 SAME_FACE_OVERLAP = 0.5
 LEAST_SPECK = 0.05
 LEAST_SHARE = 0.15
+LEAST_SOLIDITY = 0.4
 LEAST_FEATURE = 0.002
-LEAST_FEATURES = 2
-LEAST_SCORE = 0.3
+HIDDEN_FEATURE = 0.7
+LEAST_SCORE = 0.48
+PEAK_SHARE = 0.0003
 THREAD = 0.015
 
 _FEATURES = (
-    ("left_eye", "right_eye", "glasses"),
+    ("left_eye",),
+    ("right_eye",),
+    ("glasses",),
     ("nose",),
     ("mouth", "upper_lip", "lower_lip"),
 )
@@ -163,17 +167,75 @@ def _face_in(probabilities: np.ndarray, square: Square, box: Box) -> Face | None
     x, y, width, height = cv2.boundingRect(component.astype(np.uint8))
     if max(width, height) < LEAST_SHARE * size or not 0.4 <= width / max(height, 1) <= 2.0:
         return None
-    shown = sum(
-        (class_share(probabilities, names) > 0.5)[component].mean() > LEAST_FEATURE
-        for names in _FEATURES
-    )
-    if shown < LEAST_FEATURES:
+    if component.sum() < LEAST_SOLIDITY * width * height:
         return None
-    solidity = component.sum() / (width * height)
-    score = float(face[component].mean() * solidity * shown / len(_FEATURES))
+    certainty = float(probabilities.max(axis=0)[component].mean())
+    score = certainty * _feature_score(probabilities, component)
     scale = square.side / size
     corner = (square.left + x * scale, square.top + y * scale)
     return Face((*corner, width * scale, height * scale), score) if score > LEAST_SCORE else None
+
+
+@dataclass(frozen=True)
+class _Feature:
+    """Where (x, y) a feature of a face lies in a parsed square, and its peak probability."""
+
+    centre: np.ndarray
+    peak: float
+
+
+def _feature_score(probabilities: np.ndarray, component: np.ndarray) -> float:
+    """Return how surely a face's component [S, S] shows eyes, nose and mouth, in 0..1.
+
+    It is the geometric mean of their peak probabilities, lowered for each one that is hidden, and
+    0 where they do not lie as in a face.
+    """
+    left, right, glasses, nose, mouth = (
+        _feature(class_share(probabilities, classes), component) for classes in _FEATURES
+    )
+    eyes = [eye for eye in (left, right) if eye] or [eye for eye in (glasses,) if eye]
+    lower = [feature for feature in (nose, mouth) if feature]
+    if not eyes or not lower:
+        return 0.0
+    if not _lie_as_in_a_face(eyes, lower, float(np.sqrt(component.sum()))):
+        return 0.0
+    peaks = [feature.peak for feature in (*eyes, *lower)]
+    hidden = 4 - len(peaks)
+    return float(np.prod(peaks) ** (1 / len(peaks))) * HIDDEN_FEATURE**hidden
+
+
+def _lie_as_in_a_face(eyes: Sequence[_Feature], lower: Sequence[_Feature], unit: float) -> bool:
+    """Whether eyes (left, right) and nose, mouth are in order on a head leaning 60 degrees at most.
+
+    Of each pair only one may be seen. `unit` is the square root of the face's area in pixels.
+    """
+    middle = np.mean([eye.centre for eye in eyes], axis=0)
+    down = (lower[-1].centre - middle) / unit
+    length = np.hypot(*down)
+    if not 0.15 < length < 1.1 or down[1] < 0.5 * length:
+        return False
+    along = down / length
+    across = np.array([along[1], -along[0]])
+    if len(lower) == 2:
+        nose = (lower[0].centre - middle) / unit
+        if not 0.1 * length < nose @ along < 0.9 * length or abs(nose @ across) > 0.3:
+            return False
+    if len(eyes) == 2:
+        apart = (eyes[1].centre - eyes[0].centre) / unit
+        return 0.2 < apart @ across < 0.9 and abs(apart @ along) < 0.5 * (apart @ across)
+    return True
+
+
+def _feature(share: np.ndarray, component: np.ndarray) -> _Feature | None:
+    """Find a feature in a face's component [S, S] by its probability; None where it is hidden."""
+    weights = np.where(component & (share > 0.3), share, 0)
+    if weights.sum() < LEAST_FEATURE * component.sum():
+        return None
+    rows, columns = np.nonzero(weights)
+    values = weights[rows, columns]
+    highest = np.sort(values)[-max(1, round(PEAK_SHARE * weights.size)) :]
+    centre = np.average((columns, rows), axis=1, weights=values)
+    return _Feature(centre, float(highest.mean()))
 
 
 def _without_threads(support: np.ndarray) -> np.ndarray:

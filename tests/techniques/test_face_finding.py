@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from skimage import data
+from visage.models.face_classes import CLASSES, COLOURS
 from visage.techniques.face_finding import (
     CASCADE_SMALLEST_FACE,
     Square,
@@ -62,6 +63,36 @@ def test_skin_without_features_is_no_face(parser, paint):
     features = (labels == 4) | (labels == 5) | ((labels >= 10) & (labels <= 13))
     bare = torch.where(features[..., None], image[200, 260], image)
     assert find_faces(image, parser) and not find_faces(bare, parser)
+
+
+def repainted(image, labels, changes):
+    """The picture with some classes painted as others."""
+    for old, new in changes.items():
+        colour = torch.tensor(COLOURS[new]) / 255
+        image = torch.where((labels == CLASSES.index(old))[..., None], colour, image)
+    return image
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"left_eye": "glasses", "right_eye": "glasses"}, 1),
+        ({"left_eye": "skin"}, 1),
+        ({"mouth": "skin", "upper_lip": "skin", "lower_lip": "skin"}, 1),
+        ({"left_eye": "right_eye", "right_eye": "left_eye"}, 0),
+        ({"nose": "left_eye", "left_eye": "nose", "right_eye": "nose"}, 0),
+    ],
+    ids=["dark glasses", "one eye", "covered mouth", "eyes exchanged", "nose above eyes"],
+)
+def test_eyes_nose_and_mouth_must_lie_as_in_a_face(parser, paint, changes, found):
+    image, labels = paint(300, 300, [(150, 140, 180)])
+    assert len(find_faces(repainted(image, labels, changes), parser)) == found
+
+
+@pytest.mark.parametrize(("turns", "found"), [(0, 1), (1, 0), (2, 0)])
+def test_a_face_is_upright(parser, paint, turns, found):
+    image, _ = paint(300, 300, [(150, 140, 180)])
+    assert len(find_faces(torch.rot90(image, turns), parser)) == found
 
 
 @pytest.mark.parametrize("shape", [(300, 200), (1, 1), (5, 700)])
