@@ -78,9 +78,10 @@ def read_text_encoder(folder: Path = STARTER) -> dict[str, Tensor]:
 
 
 def read_latent_preview(folder: Path = STARTER) -> dict[str, Any] | None:
-    """Linear map from latents to RGB in -1..1, fitted to this VAE, or None where there is none.
+    """Linear map from latents to RGB, fitted to this VAE, or None where there is none.
 
-    "factors" is 4 x 3 and "bias" has 3 values: rgb = latent @ factors + bias.
+    "factors" is 4 x 3 and "bias" has 3 values: rgb = latent @ factors + bias, in -1..1, for
+    latents as the UNet sees them.
     """
     path = Path(folder) / "vae" / "latent_preview.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None

@@ -5,8 +5,10 @@ import shutil
 
 import pytest
 import torch
+import torch.nn.functional as F
 from visage.engines.diffusers import DiffusersEngine
 from visage.engines.sampling import add_noise, masked, sample_euler, seeded_noise
+from visage.models.starter_files import FILES, STARTER
 from visage.techniques.soft_inpaint import inpaint_condition, to_latent_size
 
 PROMPT = "a face of a woman with red hair and round glasses, smiling"
@@ -103,21 +105,52 @@ def test_a_whole_run_agrees(
     soft_mask,
 ):
     """ComfyUI's KSampler with our conditioning, against our sampler on the diffusers engine."""
+    ours, theirs, start = both_runs(
+        comfy_nodes, comfyui_models, diffusers_engine, picture, soft_mask,
+        steps, scheduler, denoise, guidance,
+    )  # fmt: skip
+    # In the UNet's own scale: a random UNet blows latents up, and their rounding with them.
+    difference = ((ours - theirs) * 0.18215).abs().max()
+    assert difference < 1e-4, f"largest difference {difference:.2e}"
+    assert (ours - start).abs().max() > 0.1
+
+
+def test_the_shipped_starter_agrees(comfy, comfy_nodes):
+    """The real weights at their own size, as the workflow runs them."""
+    from visage.engines.comfyui import load_starter
+
+    if not (STARTER / FILES["unet"]).is_file():
+        pytest.skip("models/starter has no weights yet")
+    picture = torch.rand(1, 16, 16, 3, generator=torch.Generator().manual_seed(3))
+    picture = F.interpolate(picture.movedim(-1, 1), 128, mode="bicubic").clamp(0, 1).movedim(1, -1)
+    mask = torch.zeros(1, 128, 128)
+    mask[:, 32:96, 40:88] = 1
+    mask = F.avg_pool2d(mask, 17, stride=1, padding=8)
+    with torch.inference_mode():
+        models = load_starter()
+    ours, theirs, _ = both_runs(
+        comfy_nodes, models, DiffusersEngine.load(), picture, mask, 20, "normal", 1.0, 5.0
+    )
+    difference = (ours - theirs).abs().max()
+    assert difference < 1e-4, f"largest difference {difference:.2e}"
+
+
+def both_runs(comfy_nodes, models, engine, picture, mask, steps, scheduler, denoise, guidance):
+    """Latents of our engine and of ComfyUI's KSampler, and the latent that both started from."""
     from visage.engines.comfyui import attach_inpaint
 
-    model, clip, vae = comfyui_models
+    model, clip, vae = models
     with torch.inference_mode():
         encode = comfy_nodes.CLIPTextEncode().encode
         positive, negative = encode(clip, PROMPT)[0], encode(clip, NEGATIVE)[0]
-        condition = inpaint_condition(picture, soft_mask, vae.encode, 0.18215)
+        condition = inpaint_condition(picture, mask, vae.encode, 0.18215)
         positive, negative = attach_inpaint((positive, negative), condition)
         latent = {"samples": condition.latent, "noise_mask": to_latent_size(condition.mask)}
         (theirs,) = comfy_nodes.KSampler().sample(
             model, 7, steps, guidance, "euler", scheduler, positive, negative, latent, denoise
         )
 
-        engine = diffusers_engine
-        condition = inpaint_condition(picture, soft_mask, engine.encode, engine.latent_scale)
+        condition = inpaint_condition(picture, mask, engine.encode, engine.latent_scale)
         ours = condition.latent * engine.latent_scale
         noise = seeded_noise(ours, 7)
         sigmas = engine.sigmas(scheduler, steps, denoise)
@@ -130,10 +163,7 @@ def test_a_whole_run_agrees(
         )
         start = add_noise(ours, noise, sigmas[0], engine.sigma_max)
         ours = sample_euler(denoiser, start, sigmas) / engine.latent_scale
-    # In the UNet's own scale: a random UNet blows latents up, and their rounding with them.
-    difference = ((ours - theirs["samples"]) * 0.18215).abs().max()
-    assert difference < 1e-4, f"largest difference {difference:.2e}"
-    assert (ours - condition.latent).abs().max() > 0.1
+    return ours, theirs["samples"], condition.latent
 
 
 def test_a_face_edit_agrees(comfy, diffusers_engine, comfyui_models, random_starter, face_edit):
