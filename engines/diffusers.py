@@ -73,7 +73,8 @@ class DiffusersEngine:
         _load_text_encoder(text_encoder, folder)
         tokenizer = CLIPTokenizer.from_pretrained(starter_file("tokenizer", folder).parent)
         for part in (unet, vae, text_encoder):
-            part.eval().requires_grad_(False).to(device, dtype)
+            # Not part.to: diffusers would warn of layers kept in float32, and there are none.
+            nn.Module.to(part.eval().requires_grad_(False), device, dtype)
         return cls(unet, vae, text_encoder, tokenizer, read_config("scheduler", folder))
 
     @property
@@ -137,6 +138,8 @@ class DiffusersEngine:
             )
         prompts = [positive] if guidance == 1 else [positive, negative]
         prompts = _at_one_length(prompts)
+        # Asking diffusers for these walks over every module, so once a run.
+        device, dtype = self.unet.device, self.unet.dtype
 
         def denoise(x: Tensor, sigma: Tensor, **_: Any) -> Tensor:
             level = sigma.view(-1, 1, 1, 1)
@@ -145,9 +148,9 @@ class DiffusersEngine:
                 shown = torch.cat((shown, concat.to(x.device).expand(len(x), -1, -1, -1)), dim=1)
             text = torch.cat([prompt.expand(len(x), -1, -1) for prompt in prompts])
             output = self.unet(
-                shown.repeat(len(prompts), 1, 1, 1).to(self.unet.dtype),
+                shown.repeat(len(prompts), 1, 1, 1).to(dtype),
                 self._schedule.timestep(sigma).repeat(len(prompts)),
-                encoder_hidden_states=text.to(self.unet.device, self.unet.dtype),
+                encoder_hidden_states=text.to(device, dtype),
             ).sample.float()
             denoised = [self._denoised(x, level, part) for part in output.chunk(len(prompts))]
             if len(denoised) == 1:
