@@ -152,17 +152,16 @@ def _outside_max_abs_diff(steps: int) -> float:
 # Time and memory, at SD 1.5's size.
 
 
-class _FullSizeParser(FaceParser):
+class _FullSizeParsing(nn.Module):
     """What the built-in parser says, at the cost of the public one, which has random weights."""
 
-    def __init__(self, starter: FaceParser, device: torch.device) -> None:
-        super().__init__(BiSeNet().eval().to(device), PUBLIC_INPUT_SIZE, "full size")
-        self._starter = starter
+    def __init__(self, starter: FaceParser) -> None:
+        super().__init__()
+        self.public, self.starter = BiSeNet().eval(), starter.network
 
-    def parse_squares(self, squares: Tensor) -> Tensor:
-        cost = super().parse_squares(squares)
-        said = self._starter.parse_squares(squares)
-        return F.interpolate(said, cost.shape[2:], mode="bilinear")
+    def forward(self, pixels: Tensor) -> Tensor:
+        self.public(pixels)
+        return self.starter(pixels)[0]
 
 
 @dataclass(frozen=True)
@@ -192,7 +191,7 @@ def _cost(quick: bool) -> dict[str, float]:
 
     def edit() -> None:
         settings = FaceEditSettings(size=size, steps=steps, guidance=GUIDANCE, seed=SEED)
-        parser = _FullSizeParser(starter, device)
+        parser = FaceParser(_FullSizeParsing(starter).to(device), PUBLIC_INPUT_SIZE, "full size")
         adapter = FaceAwareTextAdapter(engine.width).to(device)
         edit_faces(picture, PROMPT, engine, parser, settings, adapter)
 
