@@ -50,14 +50,14 @@ SD15_TEXT = {
 
 def run(quick: bool) -> dict[str, float]:
     """All figures by name; those of ComfyUI are left out where there is none."""
-    figures = {}
+    figures, steps = {}, 5 if quick else STEPS
     with torch.inference_mode():
         comfyui = find_comfyui()
         if comfyui is None:
             _say("no ComfyUI: engine_parity_max_abs and soft_mask_values_seen are left out")
         else:
-            figures |= _compare_engines(comfyui)
-        figures["outside_max_abs_diff"] = _outside_max_abs_diff(4 if quick else STEPS)
+            figures |= _compare_engines(comfyui, steps)
+        figures["outside_max_abs_diff"] = _outside_max_abs_diff(steps)
         figures |= _cost(quick)
     return figures
 
@@ -94,7 +94,7 @@ def _sample(
 # Both engines, the built-in models.
 
 
-def _compare_engines(comfyui: Path) -> dict[str, float]:
+def _compare_engines(comfyui: Path, steps: int) -> dict[str, float]:
     """The same edit through ComfyUI's KSampler and through our sampler on diffusers."""
     nodes = _import_comfyui(comfyui)
     from ..engines.comfyui import attach_inpaint, load_starter
@@ -114,14 +114,14 @@ def _compare_engines(comfyui: Path) -> dict[str, float]:
     hook = model.model.diffusion_model.register_forward_pre_hook(
         lambda _, inputs: shown.append(inputs[0][:, 4].unique())
     )
-    _say(f"ComfyUI: {STEPS} steps at 256 px")
+    _say(f"ComfyUI: {steps} steps at 256 px")
     sampled = nodes.KSampler().sample(
-        model, SEED, STEPS, GUIDANCE, "euler", "normal", positive, negative, latent, 1.0
+        model, SEED, steps, GUIDANCE, "euler", "normal", positive, negative, latent, 1.0
     )
     hook.remove()
 
-    _say(f"diffusers: {STEPS} steps at 256 px")
-    ours = _sample(DiffusersEngine.load(), picture, mask, STEPS)
+    _say(f"diffusers: {steps} steps at 256 px")
+    ours = _sample(DiffusersEngine.load(), picture, mask, steps)
     difference = (ours - sampled[0]["samples"]).abs().max() * LATENT_SCALE
     return {
         "engine_parity_max_abs": float(difference),
