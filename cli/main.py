@@ -10,6 +10,7 @@ COMMANDS = {
     "bench": "run a benchmark and print its figures",
     "data": "draw training pictures with exact label maps and captions",
     "train": "train or fine-tune models",
+    "evaluate": "measure models on held-out pictures",
 }
 
 
