@@ -53,4 +53,5 @@ def test_the_diffusers_engine_leaves_the_background_as_it_was(name, tmp_path):
     assert 0.02 < entry["mask_share"] < 0.5
     before, after = (np.array(Image.open(entry["files"][part])) for part in ("input", "blended"))
     changed = (before != after).any(axis=-1)
-    assert 0.3 * entry["mask_share"] < changed.mean() < entry["mask_share"]
+    # The share is the soft mask's mean; its support, where pixels may change, is larger.
+    assert 0.3 * entry["mask_share"] < changed.mean() < 1.6 * entry["mask_share"]
