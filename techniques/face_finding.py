@@ -27,7 +27,8 @@ from ..models.face_parser import FaceParser
 
 Box = tuple[float, float, float, float]
 
-CONTEXT = 1.0
+# As CelebA-HQ is framed, which face parsers are trained on.
+CONTEXT = 0.6
 WINDOWS_PER_SIDE = (1, 2)
 FINDING_SIZE = 256
 CASCADE_LONG_SIDE = 800
@@ -83,14 +84,14 @@ def find_faces(image: Tensor, parser: FaceParser) -> list[Face]:
     return sorted(faces, key=lambda face: (face.box[0] + face.box[2] / 2, face.box[1]))
 
 
-def square_around(box: Box, height: int, width: int) -> Square:
+def square_around(box: Box, height: int, width: int, context: float = CONTEXT) -> Square:
     """Return the square that shows a face in a picture of this size to the parser.
 
-    Its side is (1 + CONTEXT) times the box's longer side, at most the picture's longer side. It
+    Its side is (1 + context) times the box's longer side, at most the picture's longer side. It
     is moved inwards as far as the picture reaches: what is really there beats a continued edge.
     """
     x, y, box_width, box_height = box
-    side = min(round((1 + CONTEXT) * max(box_width, box_height)), max(height, width))
+    side = min(round((1 + context) * max(box_width, box_height)), max(height, width))
     left = _inside(round(x + box_width / 2 - side / 2), side, width)
     return Square(left, _inside(round(y + box_height / 2 - side / 2), side, height), side)
 
@@ -163,7 +164,7 @@ def _face_in(probabilities: np.ndarray, square: Square, box: Box) -> Face | None
     """Judge the face that a parsed square shows where a box is, or None where there is none."""
     size = probabilities.shape[1]
     face = class_share(probabilities, PRESETS["face"])
-    component = component_in(_without_threads(face > 0.5), box_in_square(box, square, size))
+    component = component_in(_solid(face > 0.5), box_in_square(box, square, size))
     x, y, width, height = cv2.boundingRect(component.astype(np.uint8))
     if max(width, height) < LEAST_SHARE * size or not 0.4 <= width / max(height, 1) <= 2.0:
         return None
@@ -238,11 +239,18 @@ def _feature(share: np.ndarray, component: np.ndarray) -> _Feature | None:
     return _Feature(centre, float(highest.mean()))
 
 
-def _without_threads(support: np.ndarray) -> np.ndarray:
-    """Open a boolean map [S, S], so that thin links and edges do not stretch a face's box."""
+def _solid(support: np.ndarray) -> np.ndarray:
+    """Fill the holes of a boolean map [S, S] and open it: thin links must not stretch a face's box.
+
+    Holes first, or an open mouth, which the parser may not know, would cut off the chin.
+    """
+    outlines, _ = cv2.findContours(
+        support.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+    )
+    filled = cv2.drawContours(np.zeros(support.shape, np.uint8), outlines, -1, 1, cv2.FILLED)
     radius = round(THREAD * len(support))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    return cv2.morphologyEx(support.astype(np.uint8), cv2.MORPH_OPEN, kernel) > 0
+    return cv2.morphologyEx(filled, cv2.MORPH_OPEN, kernel) > 0
 
 
 def _merge(faces: Sequence[Face], overlap: Callable[[Box, Box], float]) -> list[Face]:

@@ -37,6 +37,8 @@ Which = Literal["all", "largest", "index"]
 NoFace = Literal["empty", "error", "full"]
 
 SURE = 0.95
+WIDE_CONTEXT = 1.6
+FEATHER = 0.1
 # What joins a face to the parts around it, for deciding what belongs to the same person.
 _CONNECTING = ("left_ear", "right_ear", "neck", "hair")
 
@@ -152,14 +154,56 @@ def _parse_faces(
     colours = picture.new_zeros(height, width, 3)
     if not chosen:
         return values, colours
-    squares = [square_around(faces[k].box, height, width) for k in chosen]
-    parsed = parser.parse_squares(cut_squares(picture, squares, parser.input_size)).cpu().numpy()
-    for k, square, probabilities in zip(chosen, squares, parsed, strict=True):
-        inner = [box_in_square(f.box, square, parser.input_size) for f in faces]
+    for k, (probabilities, square) in zip(
+        chosen, _look_at(picture, parser, [faces[k] for k in chosen], cleaning.parts), strict=True
+    ):
+        inner = [box_in_square(f.box, square, len(probabilities[0])) for f in faces]
         part = _clean(probabilities, inner[k], inner[:k] + inner[k + 1 :], cleaning)
         layers = np.concatenate((part[None], _class_colours(probabilities, cleaning.parts)))
         _paste(values, colours, torch.from_numpy(layers).to(picture), square)
     return values, colours
+
+
+def _look_at(
+    picture: Tensor, parser: FaceParser, faces: Sequence[Face], parts: frozenset[str]
+) -> list[tuple[np.ndarray, Square]]:
+    """Parse each face: probabilities [19, S, S] and the square of the picture that they show.
+
+    Hair, clothes and the like reach far beyond the face, so for them each face is parsed a second
+    time with wide surroundings, and the close look laid into the wide one.
+    """
+    size = picture.shape[:2]
+    near = [square_around(face.box, *size) for face in faces]
+    if parts <= frozenset(PRESETS["face"]):
+        return list(zip(_parse(picture, parser, near), near, strict=True))
+    far = [square_around(face.box, *size, WIDE_CONTEXT) for face in faces]
+    parsed = _parse(picture, parser, near + far)
+    return [
+        (_laid_into(wide, f, close, n), f)
+        for close, wide, n, f in zip(parsed, parsed[len(near) :], near, far, strict=False)
+    ]
+
+
+def _parse(picture: Tensor, parser: FaceParser, squares: Sequence[Square]) -> np.ndarray:
+    return parser.parse_squares(cut_squares(picture, squares, parser.input_size)).cpu().numpy()
+
+
+def _laid_into(
+    wide: np.ndarray, wide_square: Square, close: np.ndarray, close_square: Square
+) -> np.ndarray:
+    """Lay a close look [C, S, S] into a wide one with soft edges, at the close one's resolution."""
+    size = close.shape[1]
+    scale = size / close_square.side
+    whole = round(wide_square.side * scale)
+    canvas = np.stack([cv2.resize(plane, (whole, whole)) for plane in wide])
+    left = min(max(round((close_square.left - wide_square.left) * scale), 0), whole - size)
+    top = min(max(round((close_square.top - wide_square.top) * scale), 0), whole - size)
+    ramp = ((0.5 + np.arange(size)) / (FEATHER * size)).clip(0, 1).astype(np.float32)
+    ramp = np.minimum(ramp, ramp[::-1])
+    weight = np.minimum(ramp[:, None], ramp[None, :])
+    part = canvas[:, top : top + size, left : left + size]
+    part += weight * (close - part)
+    return canvas
 
 
 def _clean(

@@ -32,7 +32,7 @@ def assert_boxes_near(found, faces, tolerance=0.12):
     [
         (300, 280, [(140, 120, 150)]),
         (128, 128, [(60, 60, 70)]),
-        (64, 64, [(32, 28, 40)]),
+        (96, 96, [(48, 42, 60)]),
         (512, 512, [(256, 230, 400)]),
         (400, 1600, [(200, 150, 180), (900, 150, 120), (1450, 180, 150)]),
         (1600, 400, [(200, 900, 180)]),
@@ -114,10 +114,11 @@ def test_the_cascade_passes_over_pictures_below_its_window():
 
 
 def test_squares_have_context_and_stay_inside_where_they_fit():
-    assert square_around((100, 100, 40, 50), 300, 400) == Square(70, 75, 100)
-    assert square_around((-10, 270, 40, 50), 300, 400) == Square(0, 200, 100)
+    assert square_around((100, 100, 40, 50), 300, 400) == Square(80, 85, 80)
+    assert square_around((100, 100, 40, 50), 300, 400, 1.0) == Square(70, 75, 100)
+    assert square_around((-10, 270, 40, 50), 300, 400, 1.0) == Square(0, 200, 100)
     # Larger than the picture is high: over the border in equal parts.
-    assert square_around((100, 20, 180, 200), 300, 400) == Square(0, -50, 400)
+    assert square_around((100, 20, 180, 200), 300, 400, 1.0) == Square(0, -50, 400)
     assert square_around((0, 0, 500, 500), 300, 400).side == 400
 
 

@@ -26,7 +26,14 @@ def test_the_mask_is_the_union_of_the_parts(parser, paint):
         result = face_mask(image[None], parser, [preset])
         assert overlap(result.mask[0], painted_parts(labels, PRESETS[preset])) > 0.97
     single = face_mask(image[None], parser, ["nose", "hair"])
-    assert overlap(single.mask[0], painted_parts(labels, ("nose", "hair"))) > 0.93
+    assert overlap(single.mask[0], painted_parts(labels, ("nose", "hair"))) > 0.9
+
+
+def test_parts_far_from_the_face_are_seen_with_wide_surroundings(parser, paint):
+    image, labels = paint(600, 600, [(300, 200, 200)])
+    mask = face_mask(image[None], parser, ["clothes"]).mask[0]
+    reach = slice(0, 440)
+    assert overlap(mask[reach], painted_parts(labels, ("clothes",))[reach]) > 0.9
 
 
 def test_a_large_photograph_is_parsed_face_by_face(parser, paint):
