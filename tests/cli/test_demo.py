@@ -54,4 +54,4 @@ def test_the_diffusers_engine_leaves_the_background_as_it_was(name, tmp_path):
     before, after = (np.array(Image.open(entry["files"][part])) for part in ("input", "blended"))
     changed = (before != after).any(axis=-1)
     # The share is the soft mask's mean; its support, where pixels may change, is larger.
-    assert 0.3 * entry["mask_share"] < changed.mean() < 1.6 * entry["mask_share"]
+    assert 0.3 * entry["mask_share"] < changed.mean() < 2 * entry["mask_share"]
