@@ -1,19 +1,18 @@
 """Finding faces with the face parser itself, so that no detector's weights are needed.
 
 Candidates come from two sources that miss different faces: the parser on coarse windows of the
-picture (large faces, any pose), and a boosted cascade of local binary patterns or Haar features
-(Viola and Jones, CVPR 2001; small frontal faces, many false ones). The parser then looks at each
-candidate closely and keeps those that show skin with eyes, nose and mouth in it.
+picture (large faces, any pose), and a boosted cascade of local binary patterns (Viola and Jones,
+CVPR 2001; Zhang et al., ICB 2007; small frontal faces, many false ones). The parser then looks at
+each candidate closely and keeps those that show skin with eyes, nose and mouth in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from math import ceil
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -34,6 +33,10 @@ FINDING_SIZE = 256
 CASCADE_LONG_SIDE = 800
 CASCADE_WINDOW = 24
 CASCADE_SMALLEST_FACE = 40
+CASCADE_ANGLES = (0, -20, 20)
+PORTRAIT_LONG_SIDE = 640
+PORTRAIT_SHARE = 0.25
+SAME_PLACE_OVERLAP = 0.6
 SAME_FACE_OVERLAP = 0.5
 LEAST_SPECK = 0.05
 LEAST_SHARE = 0.15
@@ -73,15 +76,22 @@ class Square:
 def find_faces(image: Tensor, parser: FaceParser) -> list[Face]:
     """Return the faces of one picture [H, W, 3], from left to right.
 
-    A face wholly inside the picture counts from about 3 % of its longer side.
+    Faces are looked for down to about 3 % of the picture's longer side, and heads that lean by
+    some 30 degrees. A small picture with one large face is taken for a portrait: small faces in
+    its background are not looked for.
     """
-    candidates = _merge(
-        propose_by_parsing(image, parser) + propose_by_cascade(image), _shared_of_both
-    )
-    seen = _merge(_look_closely(image, parser, candidates), _shared_of_smaller)
+    seen = _look_closely(image, parser, propose_by_parsing(image, parser))
+    if not _is_portrait(image, seen):
+        seen += _look_closely(image, parser, propose_by_cascade(image))
     # The first look may have been off centre; the second one has the face where it belongs.
-    faces = _merge(_look_closely(image, parser, seen), _shared_of_smaller)
+    faces = _merge(_look_closely(image, parser, [face.box for face in _merge(seen)]))
     return sorted(faces, key=lambda face: (face.box[0] + face.box[2] / 2, face.box[1]))
+
+
+def _is_portrait(image: Tensor, faces: Sequence[Face]) -> bool:
+    long_side = max(image.shape[:2])
+    largest = max((face.box[3] for face in faces), default=0)
+    return long_side <= PORTRAIT_LONG_SIDE and largest >= PORTRAIT_SHARE * long_side
 
 
 def square_around(box: Box, height: int, width: int, context: float = CONTEXT) -> Square:
@@ -143,14 +153,17 @@ def box_in_square(box: Box, square: Square, size: int) -> Box:
     return (x - square.left) * scale, (y - square.top) * scale, width * scale, height * scale
 
 
-def _look_closely(image: Tensor, parser: FaceParser, candidates: Sequence[Face]) -> list[Face]:
+def _look_closely(image: Tensor, parser: FaceParser, candidates: Iterable[Box]) -> list[Face]:
     """Parse the surroundings of each candidate and return the faces that are really there."""
-    if not candidates:
+    boxes: list[Box] = []
+    for candidate in candidates:
+        if all(_overlap(candidate, box, max) < SAME_PLACE_OVERLAP for box in boxes):
+            boxes.append(candidate)
+    if not boxes:
         return []
-    squares = [square_around(face.box, *image.shape[:2]) for face in candidates]
-    parsed = _parse(image, squares, parser)
-    looks = zip(candidates, squares, parsed, strict=True)
-    seen = (_face_in(probabilities, square, face.box) for face, square, probabilities in looks)
+    squares = [square_around(box, *image.shape[:2]) for box in boxes]
+    looks = zip(_parse(image, squares, parser), squares, boxes, strict=True)
+    seen = (_face_in(probabilities, square, box) for probabilities, square, box in looks)
     return [face for face in seen if face is not None]
 
 
@@ -253,50 +266,41 @@ def _solid(support: np.ndarray) -> np.ndarray:
     return cv2.morphologyEx(filled, cv2.MORPH_OPEN, kernel) > 0
 
 
-def _merge(faces: Sequence[Face], overlap: Callable[[Box, Box], float]) -> list[Face]:
-    """Keep the best of the faces whose boxes overlap."""
+def _merge(faces: Sequence[Face]) -> list[Face]:
+    """Keep the best of the faces that cover each other."""
     kept: list[Face] = []
     for face in sorted(faces, key=lambda face: face.score, reverse=True):
-        if all(overlap(face.box, other.box) < SAME_FACE_OVERLAP for other in kept):
+        if all(_overlap(face.box, other.box, min) < SAME_FACE_OVERLAP for other in kept):
             kept.append(face)
     return kept
 
 
-def _shared(first: Box, second: Box) -> float:
+def _overlap(first: Box, second: Box, reference: Callable[[float, float], float]) -> float:
+    """Return the area two boxes share, as a part of the smaller (`min`) or larger one (`max`)."""
     across = min(first[0] + first[2], second[0] + second[2]) - max(first[0], second[0])
     down = min(first[1] + first[3], second[1] + second[3]) - max(first[1], second[1])
-    return max(0.0, across) * max(0.0, down)
+    area = reference(first[2] * first[3], second[2] * second[3])
+    return max(0, across) * max(0, down) / area
 
 
-def _shared_of_smaller(first: Box, second: Box) -> float:
-    return _shared(first, second) / min(first[2] * first[3], second[2] * second[3])
-
-
-def _shared_of_both(first: Box, second: Box) -> float:
-    """Intersection over union: a wrong large box must not hide a right small one inside it."""
-    shared = _shared(first, second)
-    return shared / (first[2] * first[3] + second[2] * second[3] - shared)
-
-
-def propose_by_parsing(image: Tensor, parser: FaceParser) -> list[Face]:
+def propose_by_parsing(image: Tensor, parser: FaceParser) -> list[Box]:
     """Propose every face-like region that the parser shows in overlapping square windows."""
     height, width = image.shape[:2]
     windows = [
         Square(left, top, side)
-        for side in {ceil(max(height, width) / count) for count in WINDOWS_PER_SIDE}
+        for side in (ceil(max(height, width) / count) for count in WINDOWS_PER_SIDE)
         for top, left in product(_starts(height, side), _starts(width, side))
     ]
     found = []
     for probabilities, window in zip(_parse(image, windows, parser), windows, strict=True):
-        face = class_share(probabilities, PRESETS["face"])
-        count, labels, stats, _ = cv2.connectedComponentsWithStats((face > 0.5).astype(np.uint8))
+        face = class_share(probabilities, PRESETS["face"]) > 0.5
+        _, _, parts, _ = cv2.connectedComponentsWithStats(face.astype(np.uint8))
         scale = window.side / len(face)
-        for index in range(1, count):
-            x, y, w, h, area = (int(value) for value in stats[index])
-            if max(w, h) < LEAST_SPECK * len(face):
-                continue
-            box = (window.left + x * scale, window.top + y * scale, w * scale, h * scale)
-            found.append(Face(box, float(face[labels == index].mean()) * area / (w * h)))
+        found += [
+            (window.left + x * scale, window.top + y * scale, w * scale, h * scale)
+            for x, y, w, h, _ in parts[1:].tolist()
+            if max(w, h) >= LEAST_SPECK * len(face)
+        ]
     return found
 
 
@@ -308,8 +312,8 @@ def _starts(length: int, side: int) -> list[int]:
     return [round(k * (length - side) / steps) for k in range(steps + 1)]
 
 
-def propose_by_cascade(image: Tensor) -> list[Face]:
-    """Propose the faces that a frontal-face cascade sees in the shrunken picture."""
+def propose_by_cascade(image: Tensor) -> list[Box]:
+    """Propose the faces that a frontal-face cascade sees in the shrunken, leaning picture."""
     height, width = image.shape[:2]
     scale = min(CASCADE_WINDOW / CASCADE_SMALLEST_FACE, CASCADE_LONG_SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -317,41 +321,30 @@ def propose_by_cascade(image: Tensor) -> list[Face]:
         return []
     pixels = (image.detach().cpu().float().numpy().clip(0, 1) * 255).round().astype(np.uint8)
     pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    # A low score: where the parser and the cascade agree, the parser's box is the better one.
-    return [
-        Face((x / scale, y / scale, w / scale, h / scale), 0.0)
-        for x, y, w, h in _cascade_boxes(pixels)
-    ]
+    found = []
+    for angle in CASCADE_ANGLES:
+        lean = cv2.getRotationMatrix2D((size[0] / 2, size[1] / 2), angle, 1.0)
+        upright = cv2.invertAffineTransform(lean)
+        for x, y, side in _cascade_squares(cv2.warpAffine(pixels, lean, size)):
+            centre = upright @ (x + side / 2, y + side / 2, 1)
+            left, top = (centre - side / 2) / scale
+            found.append((left, top, side / scale, side / scale))
+    return found
 
 
-def _cascade_boxes(pixels: np.ndarray) -> list[tuple[int, int, int, int]]:
-    haar = _haar_cascade()
-    if haar is not None:
-        gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-        least = (CASCADE_WINDOW, CASCADE_WINDOW)
-        return [tuple(int(v) for v in box) for box in haar.detectMultiScale(gray, minSize=least)]
-    hits = _local_binary_cascade().detect_multi_scale(
+def _cascade_squares(pixels: np.ndarray) -> list[tuple[int, int, int]]:
+    hits = _cascade().detect_multi_scale(
         pixels,
         scale_factor=1.2,
         step_ratio=1,
         min_size=(CASCADE_WINDOW, CASCADE_WINDOW),
         max_size=(max(pixels.shape), max(pixels.shape)),
     )
-    return [(hit["c"], hit["r"], hit["width"], hit["height"]) for hit in hits]
+    return [(hit["c"], hit["r"], hit["width"]) for hit in hits]
 
 
 @lru_cache(maxsize=1)
-def _haar_cascade() -> Any | None:
-    """OpenCV 4 has the class and its file, OpenCV 5 neither."""
-    folder = getattr(getattr(cv2, "data", None), "haarcascades", "")
-    path = Path(folder) / "haarcascade_frontalface_alt2.xml"
-    if not hasattr(cv2, "CascadeClassifier") or not path.is_file():
-        return None
-    return cv2.CascadeClassifier(str(path))
-
-
-@lru_cache(maxsize=1)
-def _local_binary_cascade() -> Any:
+def _cascade() -> Any:
     # Imported late: scikit-image takes a while to load and only this function needs it.
     from skimage.data import lbp_frontal_face_cascade_filename
     from skimage.feature import Cascade

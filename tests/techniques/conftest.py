@@ -6,8 +6,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from skimage import data
 from visage.models.face_classes import CLASSES, COLOURS
-from visage.models.face_parser import FaceParser
+from visage.models.face_parser import FaceParser, load_face_parser
+from visage.models.starter_files import starter_file
 
 
 class ColourNetwork(torch.nn.Module):
@@ -31,6 +33,18 @@ class ColourNetwork(torch.nn.Module):
 @pytest.fixture
 def parser():
     return FaceParser(ColourNetwork(), 160, "colours")
+
+
+@pytest.fixture(scope="session")
+def starter_parser():
+    """The built-in parser with its real weights."""
+    return load_face_parser(starter_file("face_parser"))
+
+
+@pytest.fixture(scope="session")
+def photograph():
+    """One of scikit-image's photographs by name, as a picture [H, W, 3]."""
+    return lambda name: torch.from_numpy(getattr(data, name)()).float() / 255
 
 
 @pytest.fixture

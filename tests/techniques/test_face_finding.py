@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 import torch
-from skimage import data
 from visage.models.face_classes import CLASSES, COLOURS
+from visage.techniques import face_finding
 from visage.techniques.face_finding import (
     CASCADE_SMALLEST_FACE,
     Square,
@@ -100,13 +101,55 @@ def test_nothing_is_found_in_nothing(parser, shape):
     assert find_faces(torch.zeros(*shape, 3), parser) == []
 
 
-def test_the_cascade_proposes_the_astronauts_face_at_any_resolution():
-    astronaut = torch.from_numpy(data.astronaut()).float() / 255
+def test_the_cascade_proposes_the_astronauts_face_at_any_resolution(photograph):
+    astronaut = photograph("astronaut")
     enlarged = astronaut.repeat_interleave(3, dim=0).repeat_interleave(3, dim=1)
     for image, factor in ((astronaut, 1), (enlarged, 3)):
-        boxes = [face.box for face in propose_by_cascade(image)]
+        boxes = propose_by_cascade(image)
         centres = [((x + w / 2) / factor, (y + h / 2) / factor) for x, y, w, h in boxes]
         assert any(abs(x - 222) < 20 and abs(y - 114) < 20 for x, y in centres)
+
+
+def test_a_leaning_face_is_proposed_where_it_is(photograph):
+    astronaut = photograph("astronaut").numpy()
+    turn = cv2.getRotationMatrix2D((222, 114), 25, 1.0)
+    leaning = cv2.warpAffine(astronaut, turn, (512, 512), borderMode=cv2.BORDER_REPLICATE)
+    boxes = propose_by_cascade(torch.from_numpy(leaning))
+    assert any(abs(x + w / 2 - 222) < 20 and abs(y + h / 2 - 114) < 20 for x, y, w, h in boxes)
+
+
+def test_a_portrait_is_not_searched_for_small_faces(parser, paint, monkeypatch):
+    calls = []
+    monkeypatch.setattr(face_finding, "propose_by_cascade", lambda image: calls.append(1) or [])
+    find_faces(paint(300, 300, [(150, 140, 180)])[0], parser)
+    assert not calls
+    find_faces(paint(300, 300, [(150, 140, 60)])[0], parser)
+    find_faces(paint(900, 900, [(450, 440, 540)])[0], parser)
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("name", ["coffee", "chelsea", "rocket"])
+def test_the_starter_sees_no_face_where_there_is_none(starter_parser, photograph, name):
+    assert find_faces(photograph(name), starter_parser) == []
+
+
+@pytest.mark.parametrize("view", [lambda a: a, lambda a: a.flip(1), lambda a: a[20:300, 60:400]])
+def test_the_starter_finds_the_astronaut(starter_parser, photograph, view):
+    marked = torch.zeros(512, 512, 3)
+    marked[76:180, 180:268] = 1
+    rows, columns = (torch.nonzero(view(marked)[..., 0].amax(dim=k)) for k in (1, 0))
+    (face,) = find_faces(view(photograph("astronaut")), starter_parser)
+    x, y, width, height = face.box
+    expected = columns.min(), rows.min(), columns.max(), rows.max()
+    assert np.abs(np.subtract((x, y, x + width, y + height), expected)).max() < 20
+
+
+def test_the_starter_finds_a_group(starter_parser, photograph):
+    group = photograph("astronaut")[0:300, 60:400].repeat(2, 3, 1)
+    boxes = [face.box for face in find_faces(group, starter_parser)]
+    assert sorted((round(y) // 300, round(x) // 340) for x, y, _, _ in boxes) == [
+        (row, column) for row in range(2) for column in range(3)
+    ]
 
 
 def test_the_cascade_passes_over_pictures_below_its_window():

@@ -212,3 +212,11 @@ def test_progress_is_reported_and_may_stop_the_work(parser, paint):
 
     with pytest.raises(KeyboardInterrupt):
         face_mask(pictures, parser, ["face"], progress=stop)
+
+
+def test_the_starter_masks_the_astronauts_face(starter_parser, photograph):
+    result = face_mask(photograph("astronaut")[None], starter_parser, ["face"])
+    rows, columns = torch.meshgrid(torch.arange(512), torch.arange(512), indexing="ij")
+    face = ((columns - 223) / 43) ** 2 + ((rows - 128) / 54) ** 2 < 1
+    assert overlap(result.mask[0], face) > 0.75
+    assert not result.mask[0, 220:].any()
