@@ -36,7 +36,9 @@ from .shapes import as_image, split_alpha
 Which = Literal["all", "largest", "index"]
 NoFace = Literal["empty", "error", "full"]
 
+# Probabilities from here on count as certain.
 SURE = 0.95
+# The wider look, in the face's size, and the soft edge of the close one in it, as part of its side.
 WIDE_CONTEXT = 1.6
 FEATHER = 0.1
 # What joins a face to the parts around it, for deciding what belongs to the same person.
