@@ -61,6 +61,15 @@ def cosine_rate(step: int, steps: int, warm_up: int = 100) -> float:
     return 0.5 * (1 + float(torch.cos(torch.tensor(progress * torch.pi))))
 
 
+def trapezoid_rate(step: int, steps: int, warm_up: int = 100, cool_down: float = 0.25) -> float:
+    """Return the share of the peak learning rate: warm-up, a plateau, and a linear fall to 0.
+
+    A longer run shares the plateau of a shorter one, so only the fall is made again
+    (Haegele et al., "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations").
+    """
+    return min((step + 1) / warm_up, 1.0, (steps - step) / (steps * cool_down))
+
+
 @dataclass(frozen=True)
 class Run:
     """Where a stage keeps its checkpoint and curve, and how often it writes them."""

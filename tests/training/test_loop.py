@@ -8,7 +8,14 @@ import sys
 
 import pytest
 import torch
-from visage.training.loop import AveragedWeights, Run, cosine_rate, step_generator, train
+from visage.training.loop import (
+    AveragedWeights,
+    Run,
+    cosine_rate,
+    step_generator,
+    train,
+    trapezoid_rate,
+)
 
 SCRIPT = """
 import sys, time, torch
@@ -78,6 +85,14 @@ def test_rate_warms_up_and_ends_near_zero():
     assert rates[0] == pytest.approx(0.01) and max(rates) == pytest.approx(1.0)
     assert rates[-1] < 1e-4
     assert all(a >= b for a, b in zip(rates[100:], rates[101:], strict=False))
+
+
+def test_a_longer_trapezoid_shares_the_plateau_of_a_shorter_one():
+    short, long = ([trapezoid_rate(step, steps) for step in range(steps)] for steps in (1000, 2000))
+    assert short[:750] == long[:750]
+    assert short[0] == pytest.approx(0.01) and max(short) == 1.0
+    assert all(a > b for a, b in zip(short[750:], short[751:], strict=False))
+    assert 0 < short[-1] < 0.01
 
 
 def test_average_follows_the_network():

@@ -25,7 +25,6 @@ def export(settings: Mapping[str, Any], work: Path, out: Path) -> Path:
     if out.exists():
         raise ValueError(f"{out} exists already. Move it away or name another folder with --out.")
     recipe = Recipe(settings, work)
-    unet, text_encoder = recipe.unet
     # Halving the pipeline below changes the networks in place; the differences come first.
     kv, adapter = recipe.face_edit
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -33,9 +32,9 @@ def export(settings: Mapping[str, Any], work: Path, out: Path) -> Path:
         folder = Path(temporary) / "starter"
         pipeline = StableDiffusionInpaintPipeline(
             vae=recipe.vae,
-            text_encoder=text_encoder,
+            text_encoder=recipe.text,
             tokenizer=recipe.tokenizer,
-            unet=unet,
+            unet=recipe.unet,
             scheduler=build_scheduler(),
             safety_checker=None,
             feature_extractor=None,

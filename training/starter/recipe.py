@@ -83,7 +83,6 @@ class Recipe:
 
     @cached_property
     def unet(self):
-        """The UNet and the text encoder that was trained with it."""
         from .unet import train_unet
 
         return train_unet(
@@ -107,13 +106,12 @@ class Recipe:
         """The K/V differences and the text adapter."""
         from .face_edit import train_face_edit
 
-        unet, text_encoder = self.unet
         return train_face_edit(
             self.settings["face_edit"],
             self.seed,
             self.tokenizer,
-            text_encoder,
-            unet,
+            self.text,
+            self.unet,
             self.data.facts,
             self.examples,
             self.work,
