@@ -17,7 +17,7 @@ import torch
 from .dataset import PortraitSet, load_set, render_set
 
 RECIPE = Path(__file__).with_name("recipe.json")
-STAGES = ("data", "tokenizer", "vae", "text", "unet", "face_parser", "face_edit")
+STAGES = ("data", "tokenizer", "vae", "vae_decoder", "text", "unet", "face_parser", "face_edit")
 
 
 def read_recipe(path: Path = RECIPE) -> dict[str, Any]:
@@ -65,6 +65,14 @@ class Recipe:
         vae = train_vae(self.settings["vae"], self.seed, self.size, self.data, self.work)
         standardise_latents(vae, self.data, self.size)
         return vae
+
+    @cached_property
+    def vae_decoder(self):
+        """The autoencoder with its decoder trained on."""
+        from .vae import train_decoder
+
+        settings = self.settings["vae_decoder"]
+        return train_decoder(settings, self.seed, self.vae, self.data, self.work)
 
     @cached_property
     def text(self):

@@ -1,5 +1,6 @@
 """The recipe's pieces on random or tiny data; the trained weights have tests of their own."""
 
+import copy
 import json
 
 import numpy as np
@@ -13,7 +14,7 @@ from visage.training.starter.networks import LATENT_SCALE, build_scheduler, buil
 from visage.training.starter.recipe import RECIPE, read_recipe
 from visage.training.starter.tokenizer import load_tokenizer, tokenize, train_tokenizer
 from visage.training.starter.unet import min_snr_weight, noise_examples
-from visage.training.starter.vae import correlation, standardise_latents
+from visage.training.starter.vae import correlation, standardise_latents, train_decoder
 
 
 def portraits(count=6, size=64):
@@ -70,6 +71,17 @@ def test_standardised_latents_are_white_and_decode_alike(vae):
     covariance = torch.cov(latents.movedim(1, -1).reshape(-1, 4).T)
     assert (covariance - torch.eye(4)).abs().max() < 1e-2
     assert (after - before).abs().max() < 1e-4
+
+
+def test_training_the_decoder_leaves_the_latents_alone(vae, tmp_path):
+    tuned = copy.deepcopy(vae)
+    recipe = {"steps": 3, "batch": 2, "crop": 32, "photo_share": 0.0, "learning_rate": 1e-3}
+    train_decoder(recipe, 0, tuned, portraits(), tmp_path)
+    pixels = torch.rand(2, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        latents = vae.encode(pixels).latent_dist.mode()
+        assert torch.equal(tuned.encode(pixels).latent_dist.mode(), latents)
+        assert not torch.equal(tuned.decode(latents).sample, vae.decode(latents).sample)
 
 
 def test_correlation_is_zero_for_independent_channels_and_one_for_copies():
