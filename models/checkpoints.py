@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 _WRAPPERS = ("state_dict", "model", "params_ema", "params")
 
@@ -60,17 +60,31 @@ def _unpickle(path: Path) -> dict[str, Tensor]:
         if inner is None:
             break
         content = content[inner]
-    tensors = (
-        {name: value for name, value in content.items() if isinstance(value, Tensor)}
-        if isinstance(content, Mapping)
-        else {}
-    )
+    tensors = _plain(content) or _joined(content)
     if not tensors:
         raise ValueError(
             f"{path} holds {type(content).__name__} without named tensors, not a state_dict. "
             "Choose a weights file."
         )
     return tensors
+
+
+def _plain(content: object) -> dict[str, Tensor]:
+    """The tensors that a mapping holds itself."""
+    if not isinstance(content, Mapping):
+        return {}
+    return {name: value for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def _joined(content: object) -> dict[str, Tensor]:
+    """The tensors of a mapping of mappings, such as an IP-Adapter's, under "outer.inner" names."""
+    if not isinstance(content, Mapping):
+        return {}
+    return {
+        f"{outer}.{name}": value
+        for outer, inner in content.items()
+        for name, value in _plain(inner).items()
+    }
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
@@ -134,3 +148,31 @@ def write_weights(
         os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+def load_strictly(
+    network: nn.Module, weights: Mapping[str, Tensor], path: str | Path, what: str
+) -> nn.Module:
+    """Put every one of `weights`, and nothing else, into `network`; returns it for inference, fp32.
+
+    `network` may have been built on the meta device. Counters of batches, which only training
+    reads, may be missing. Raises ValueError naming what is missing, unknown or of another shape.
+    """
+    state = network.state_dict()
+    missing = sorted(k for k in state.keys() - weights.keys() if "num_batches" not in k)
+    unexpected = sorted(weights.keys() - state.keys())
+    misshapen = [
+        f"{key} {list(weights[key].shape)} instead of {list(state[key].shape)}"
+        for key in sorted(state.keys() & weights.keys())
+        if weights[key].shape != state[key].shape
+    ]
+    if missing or unexpected or misshapen:
+        raise ValueError(
+            f"{path} looks like {what} but does not fit: {len(missing)} tensors missing "
+            f"{missing[:3]}, {len(unexpected)} unknown {unexpected[:3]}, {len(misshapen)} of "
+            f"another shape {misshapen[:3]}."
+        )
+    counters = {k: torch.zeros((), dtype=torch.long) for k in state if "num_batches" in k}
+    loaded = {k: v.float() for k, v in weights.items() if k not in counters}
+    network.load_state_dict(loaded | counters, assign=True)
+    return network.eval().requires_grad_(False)

@@ -49,6 +49,15 @@ KINDS: dict[str, ModelKind] = {
             licence="that of the data it was trained on",
             where_from="your own fine-tuning, for the model that it is used with",
         ),
+        ModelKind(
+            key="ip_adapter",
+            # Spelled as other packs spell it, so that all see one folder.
+            folder="ipadapter",
+            extensions=frozenset({".safetensors", ".bin"}),
+            what="an IP-Adapter for the checkpoint's family (SD 1.5 or SDXL)",
+            licence="Apache-2.0; FaceID files: non-commercial research",
+            where_from="the links in https://github.com/tencent-ailab/IP-Adapter",
+        ),
     )
 }
 

@@ -78,6 +78,58 @@ def random_starter(tmp_path_factory) -> Path:
     return folder
 
 
+def _projection_shapes(variant: str, width: int, text: int) -> dict[str, list[int]]:
+    """Shapes of an image projection in the public layout, by name without `image_proj.`."""
+    if variant == "base":
+        layers = {"proj": [4 * text, width], "norm": [text]}
+    elif variant == "full face":
+        layers = {"proj.0": [width, width], "proj.2": [text, width], "proj.3": [text]}
+    elif variant == "FaceID":
+        layers = {"proj.0": [2 * width, width], "proj.2": [4 * text, 2 * width], "norm": [text]}
+    else:
+        inner = 128
+        layers = {"proj_in": [inner, width], "proj_out": [text, inner], "norm_out": [text]}
+        for i in range(4):
+            layers[f"layers.{i}.0.norm1"] = layers[f"layers.{i}.0.norm2"] = [inner]
+            layers[f"layers.{i}.1.0"] = [inner]
+    shapes = {f"{name}.weight": shape for name, shape in layers.items()}
+    shapes |= {f"{name}.bias": shape[:1] for name, shape in layers.items()}
+    if variant == "plus":
+        shapes["latents"] = [1, 16, inner]
+        for i in range(4):
+            shapes[f"layers.{i}.0.to_q.weight"] = shapes[f"layers.{i}.0.to_out.weight"] = [128, 128]
+            shapes[f"layers.{i}.0.to_kv.weight"] = [256, 128]
+            shapes[f"layers.{i}.1.1.weight"] = [512, 128]
+            shapes[f"layers.{i}.1.3.weight"] = [128, 512]
+    return shapes
+
+
+@pytest.fixture(scope="session")
+def ip_adapter_weights():
+    """Makes random weights of an IP-Adapter in the public layout, for layers [[out, text], ...].
+
+    `width` is that of the features it reads.
+    """
+
+    def make(variant: str, layers, width: int = 40, seed: int = 1) -> dict[str, torch.Tensor]:
+        generator = torch.Generator().manual_seed(seed)
+        shapes = {
+            f"image_proj.{name}": shape
+            for name, shape in _projection_shapes(variant, width, layers[0][1]).items()
+        }
+        for i, shape in enumerate(layers):
+            shapes[f"ip_adapter.{2 * i + 1}.to_k_ip.weight"] = list(shape)
+            shapes[f"ip_adapter.{2 * i + 1}.to_v_ip.weight"] = list(shape)
+        # As large as in a trained network, so that tokens and attention are neither flat nor hard.
+        return {
+            name: torch.randn(shape, generator=generator) * (1.5 / shape[-1] ** 0.5)
+            + (1.0 if "norm" in name and name.endswith("weight") else 0.0)
+            for name, shape in shapes.items()
+        }
+
+    return make
+
+
 def pytest_terminal_summary(terminalreporter) -> None:
     """Say how many tests were skipped, and why."""
     reasons = Counter(

@@ -50,6 +50,13 @@ def test_only_safetensors_are_written(tmp_path):
         write_weights(tmp_path / "weights.pth", WEIGHTS, {})
 
 
+def test_the_parts_of_a_file_of_parts_are_named_by_part(tmp_path):
+    path = tmp_path / "adapter.bin"
+    torch.save({"image_proj": {"a": WEIGHTS["a"]}, "ip_adapter": {"b": WEIGHTS["b"]}}, path)
+    named = {"image_proj.a": WEIGHTS["a"], "ip_adapter.b": WEIGHTS["b"]}
+    assert_same(read_weights(path), named)
+
+
 @pytest.mark.parametrize(
     "content",
     [WEIGHTS, {"state_dict": WEIGHTS, "epoch": 3}, {"model": {"state_dict": WEIGHTS}}],

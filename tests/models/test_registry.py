@@ -59,6 +59,17 @@ def test_registering_twice_changes_nothing_and_keeps_the_users_folders(folders):
     )
 
 
+def test_the_folder_of_ip_adapters_is_shared_with_other_packs(folders, put):
+    folders.add_model_folder_path("ipadapter", "theirs")
+    folders.folder_names_and_paths["ipadapter"][1].update({".safetensors", ".pth"})
+    put("theirs/plus.safetensors")
+    put("models/ipadapter/base.bin")
+    assert options("ip_adapter", folders) == [BUILT_IN, "base.bin", "plus.safetensors"]
+    paths, extensions = folders.folder_names_and_paths["ipadapter"]
+    assert paths == ["theirs", "models/ipadapter"]
+    assert extensions == {".safetensors", ".pth", ".bin"}
+
+
 def test_the_built_in_comes_first_then_files_of_the_right_kind(folders, put):
     put("models/visage_face_parsers/79999_iter.pth")
     put("models/visage_face_parsers/notes.txt")
