@@ -39,11 +39,11 @@ class DiffusersEngine:
         self.vae = vae
         self.text_encoder = text_encoder
         self.tokenizer = tokenizer
-        self._schedule = NoiseSchedule.from_config(scheduler)
-        self._prediction = scheduler.get("prediction_type", "epsilon")
-        if self._prediction not in ("epsilon", "v_prediction"):
+        self.noise_schedule = NoiseSchedule.from_config(scheduler)
+        self.prediction = scheduler.get("prediction_type", "epsilon")
+        if self.prediction not in ("epsilon", "v_prediction"):
             raise ValueError(
-                f"Unknown prediction type {self._prediction!r}; known are epsilon, v_prediction."
+                f"Unknown prediction type {self.prediction!r}; known are epsilon, v_prediction."
             )
 
     @classmethod
@@ -87,11 +87,11 @@ class DiffusersEngine:
 
     @property
     def sigma_max(self) -> float:
-        return self._schedule.sigma_max
+        return self.noise_schedule.sigma_max
 
     def sigmas(self, scheduler: str, steps: int, denoise: float = 1.0) -> Tensor:
         """See `Engine.sigmas`; schedulers "normal" and "simple"."""
-        return self._schedule.schedule(scheduler, steps, denoise)
+        return self.noise_schedule.schedule(scheduler, steps, denoise)
 
     def encode_text(self, prompts: list[str]) -> Tensor:
         """Embeddings [B, T, d]; T is a multiple of CLIP's 77, so that long prompts are read whole.
@@ -149,7 +149,7 @@ class DiffusersEngine:
             text = torch.cat([prompt.expand(len(x), -1, -1) for prompt in prompts])
             output = self.unet(
                 shown.repeat(len(prompts), 1, 1, 1).to(dtype),
-                self._schedule.timestep(sigma).repeat(len(prompts)),
+                self.noise_schedule.timestep(sigma).repeat(len(prompts)),
                 encoder_hidden_states=text.to(device, dtype),
             ).sample.float()
             denoised = [self._denoised(x, level, part) for part in output.chunk(len(prompts))]
@@ -160,7 +160,7 @@ class DiffusersEngine:
         return denoise
 
     def _denoised(self, x: Tensor, sigma: Tensor, output: Tensor) -> Tensor:
-        if self._prediction == "epsilon":
+        if self.prediction == "epsilon":
             return x - output * sigma
         return x / (sigma**2 + 1) - output * sigma / (sigma**2 + 1).sqrt()
 

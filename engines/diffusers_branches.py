@@ -1,0 +1,143 @@
+"""Branches of a diffusers UNet: several prompts and LoRAs on one network, with taps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import Attention as AttentionModule
+from torch import Tensor, nn
+
+from ..models.style_lora import StyleLora, lora_differences
+from .diffusers import DiffusersEngine
+from .taps import Attention, Branch, Taps, Weights, wearing
+
+
+class DiffusersRun:
+    """Branches of one engine for latents [B, 4, h, w] of one shape."""
+
+    def __init__(self, engine: DiffusersEngine, shape: tuple[int, ...]) -> None:
+        self.engine = engine
+        self.batch = shape[0]
+        self._concat = _blank_condition(engine, shape)
+
+    @property
+    def alphas(self) -> Tensor:
+        """The training schedule's cumulated alphas [T], float64."""
+        return 1 / (1 + self.engine.noise_schedule.sigmas.double() ** 2)
+
+    def branch(
+        self,
+        texts: Tensor,
+        lora: StyleLora | None = None,
+        strength: float = 1.0,
+        bypassed: frozenset[Attention] = frozenset(),
+    ) -> Branch:
+        """A branch for prompts [R, T, d], with a LoRA everywhere but in the bypassed attentions.
+
+        Raises ValueError, naming both shapes, when the LoRA was made for another model.
+        """
+        weights = _merged(self.engine.unet, lora, strength, bypassed) if lora else []
+        rows = len(texts)
+        texts = texts.repeat_interleave(self.batch, dim=0)
+        denoise = self.engine.denoiser(texts, texts, 1.0, self._concat)
+
+        def predict(latent: Tensor, timestep: int, taps: Taps | None = None) -> Tensor:
+            sigma = self.engine.noise_schedule.sigmas[timestep].to(latent.device)
+            x = (latent * (1 + sigma**2).sqrt()).repeat(rows, 1, 1, 1)
+            with wearing(weights), _tapped(self.engine.unet, taps or Taps()):
+                denoised = denoise(x, sigma.expand(len(x)))
+            return ((x - denoised) / sigma).unflatten(0, (rows, self.batch))
+
+        return predict
+
+
+def _blank_condition(engine: DiffusersEngine, shape: tuple[int, ...]) -> Tensor | None:
+    """What an inpainting UNet is shown in its extra channels, [1, 5, h, w]; see `Branch`."""
+    if engine.unet.config.in_channels == 4:
+        return None
+    gray = engine.encode(torch.full((1, 64, 64, 3), 0.5)).mean(dim=(0, 2, 3))
+    gray = (gray * engine.latent_scale).view(1, -1, 1, 1).expand(1, -1, *shape[-2:])
+    return torch.cat((torch.ones_like(gray[:, :1]), gray), dim=1)
+
+
+def _merged(
+    unet: UNet2DConditionModel, lora: StyleLora, strength: float, bypassed: frozenset[Attention]
+) -> Weights:
+    layers = unet.config.layers_per_block + 1
+    skipped = tuple(
+        f"up_blocks.{layer // layers}.attentions.{layer % layers}.transformer_blocks.{block}."
+        f"{'attn1' if kind == 'self' else 'attn2'}."
+        for layer, kind in bypassed
+        for block in range(len(_transformer_blocks(unet, layer)))
+    )
+    modules = dict(unet.named_modules())
+    shapes = {name: module.weight.shape for name, module in modules.items() if _is_layer(module)}
+    return [
+        (modules[name], "weight", nn.Parameter(modules[name].weight + strength * delta, False))
+        for name, delta in lora_differences(lora, shapes).items()
+        if not name.startswith(skipped or "\0")
+    ]
+
+
+def _is_layer(module: nn.Module) -> bool:
+    return isinstance(module, nn.Linear | nn.Conv2d)
+
+
+@contextmanager
+def _tapped(unet: UNet2DConditionModel, taps: Taps) -> Iterator[None]:
+    layers = unet.config.layers_per_block + 1
+    with ExitStack() as installed:
+        for layer, edit in taps.features.items():
+            convolution = unet.up_blocks[layer // layers].resnets[layer % layers].conv2
+            # A hook's return value replaces the output.
+            hook = convolution.register_forward_hook(lambda _m, _i, out, edit=edit: edit(out))
+            installed.callback(hook.remove)
+        for attention in taps.attentions:
+            for block, transformer in enumerate(_transformer_blocks(unet, attention.layer)):
+                module = transformer.attn1 if attention.kind == "self" else transformer.attn2
+                installed.callback(partial(setattr, module, "processor", module.processor))
+                module.processor = _TappedAttention(attention, block, taps)
+        yield
+
+
+def _transformer_blocks(unet: UNet2DConditionModel, layer: int) -> nn.ModuleList:
+    layers = unet.config.layers_per_block + 1
+    blocks = unet.up_blocks[layer // layers]
+    attentions = getattr(blocks, "attentions", None)
+    if attentions is None:
+        raise ValueError(f"Decoder layer {layer} of this UNet has no attention to tap.")
+    return attentions[layer % layers].transformer_blocks
+
+
+class _TappedAttention:
+    """An attention processor: attention, with our functions between its projections."""
+
+    def __init__(self, attention: Attention, block: int, taps: Taps) -> None:
+        self._block = block
+        self._edit = taps.projections.get(attention)
+        self._edit_output = taps.outputs.get(attention)
+
+    def __call__(
+        self,
+        attn: AttentionModule,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        **_: Any,
+    ) -> Tensor:
+        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        q, k, v = attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context)
+        if self._edit is not None:
+            q, k, v = self._edit(self._block, q, k, v)
+        heads = [part.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for part in (q, k, v)]
+        out = F.scaled_dot_product_attention(*heads, attn_mask=attention_mask)
+        out = out.transpose(1, 2).flatten(2).to(q.dtype)
+        if self._edit_output is not None:
+            out = self._edit_output(self._block, out)
+        return attn.to_out[1](attn.to_out[0](out))

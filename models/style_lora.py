@@ -1,0 +1,104 @@
+"""A style LoRA in the format of kohya's tools, which ComfyUI's and diffusers' loaders read too.
+
+`lora_unet_<diffusers module name with _>.lora_down.weight` [rank, in], `.lora_up.weight`
+[out, rank] and `.alpha`; a projection becomes W + alpha / rank * up @ down (Hu et al., "LoRA:
+Low-Rank Adaptation of Large Language Models", eq. 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .checkpoints import read_metadata, read_weights, write_weights
+
+PREFIX = "lora_unet_"
+
+
+class Factors(NamedTuple):
+    """down [rank, in] and up [out, rank] of one projection, and the file's alpha."""
+
+    down: Tensor
+    up: Tensor
+    alpha: float
+
+    def difference(self) -> Tensor:
+        """What is added to the weight [out, in], float32."""
+        return self.alpha / len(self.down) * self.up.float() @ self.down.float()
+
+
+@dataclass(frozen=True)
+class StyleLora:
+    """Factors by diffusers module name, spelled with "_" for "." as in the file."""
+
+    layers: dict[str, Factors]
+    metadata: dict[str, str] = field(default_factory=dict)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The file's tensors: what ComfyUI calls a LORA_MODEL."""
+        tensors = {}
+        for name, (down, up, alpha) in self.layers.items():
+            tensors[f"{PREFIX}{name}.lora_down.weight"] = down
+            tensors[f"{PREFIX}{name}.lora_up.weight"] = up
+            tensors[f"{PREFIX}{name}.alpha"] = torch.tensor(float(alpha))
+        return tensors
+
+
+def read_style_lora(path: str | Path) -> StyleLora:
+    """Read a LoRA of the UNet's linear projections in kohya's format.
+
+    Raises FileNotFoundError or ValueError as `read_weights` does, and ValueError for another
+    format, naming what was found.
+    """
+    tensors = read_weights(path)
+    ends = {"lora_down.weight", "lora_up.weight", "alpha"}
+    parts: dict[str, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        module, _, end = name.partition(".")
+        if not name.startswith(PREFIX) or end not in ends or (end != "alpha" and value.ndim != 2):
+            raise ValueError(
+                f"{path} is not a LoRA of attention projections in kohya's format: it holds "
+                f"{name} {list(value.shape)}. Expected {PREFIX}<module>.lora_down.weight, "
+                ".lora_up.weight and .alpha."
+            )
+        parts.setdefault(module.removeprefix(PREFIX), {})[end] = value
+    layers = {}
+    for module, found in parts.items():
+        if not {"lora_down.weight", "lora_up.weight"} <= found.keys():
+            raise ValueError(f"{path} lacks a factor of {module}; get or train the file again.")
+        down = found["lora_down.weight"]
+        alpha = float(found.get("alpha", torch.tensor(float(len(down)))))
+        layers[module] = Factors(down, found["lora_up.weight"], alpha)
+    return StyleLora(layers, read_metadata(path))
+
+
+def write_style_lora(path: str | Path, lora: StyleLora, overwrite: bool = False) -> None:
+    """Write a LoRA file; an existing one is kept unless overwrite is set (ValueError)."""
+    metadata = {**lora.metadata, "visage.kind": "style_lora"}
+    write_weights(path, lora.tensors(), metadata, overwrite=overwrite)
+
+
+def lora_differences(lora: StyleLora, shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
+    """What a LoRA adds to a UNet's weights, by module name, where shapes are the UNet's own.
+
+    Raises ValueError, naming both shapes, when the LoRA was made for another model.
+    """
+    names = {name.replace(".", "_"): name for name in shapes}
+    differences = {}
+    for module, factors in lora.layers.items():
+        name = names.get(module)
+        found = list(shapes[name]) if name else None
+        made = [len(factors.up), factors.down.shape[1]]
+        if found != made:
+            has = f"the shape {found}" if found else "no such layer"
+            raise ValueError(
+                f"This LoRA was made for another base model: its {module} fits a weight {made} "
+                f"and this model has {has}. Use a LoRA that was trained on this model."
+            )
+        differences[name] = factors.difference()
+    return differences
