@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 
 
 def add_evaluate_command(subparsers: argparse._SubParsersAction) -> None:
@@ -17,12 +18,16 @@ def add_evaluate_command(subparsers: argparse._SubParsersAction) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from ..evaluation.starter import evaluate
+    from ..evaluation.starter import FULL, QUICK, evaluate
 
-    figures = evaluate(options.quick)
+    figures = evaluate(QUICK if options.quick else FULL, _say)
     if options.json:
         print(json.dumps(figures))
-    else:
-        for name, value in figures.items():
-            print(f"{name:28} {value:.4f}")
+        return 0
+    for name, value in figures.items():
+        print(f"{name:30} {value:.4f}")
     return 0
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
