@@ -51,6 +51,12 @@ class NoiseSchedule:
         low, high, part = timestep.floor().long(), timestep.ceil().long(), timestep.frac()
         return ((1 - part) * self._log_sigmas[low] + part * self._log_sigmas[high]).exp()
 
+    def sigma_at(self, share: float) -> float:
+        """The noise level at a share of a run, as in ComfyUI: 0 is above all levels, 1 is 0."""
+        if share <= 0 or share >= 1:
+            return 0.0 if share >= 1 else float("inf")
+        return float(self.sigma(torch.tensor((1 - share) * (len(self.sigmas) - 1))))
+
     def schedule(self, scheduler: str, steps: int, denoise: float = 1.0) -> Tensor:
         """Noise levels of a run [steps + 1], the last one 0, as ComfyUI's scheduler of that name.
 

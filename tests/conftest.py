@@ -130,6 +130,41 @@ def ip_adapter_weights():
     return make
 
 
+@pytest.fixture(scope="session")
+def clip_vision(comfy, tmp_path_factory):
+    """A small CLIP_VISION of ComfyUI's own class with random weights: 32 px, 4 x 4 patches,
+    hidden states 64 wide and embeddings 40 wide.
+    """
+    from comfy.clip_vision import ClipVisionModel
+
+    path = tmp_path_factory.mktemp("clip_vision") / "config.json"
+    path.write_text(
+        json.dumps(
+            {
+                "model_type": "clip_vision_model",
+                "num_hidden_layers": 3,
+                "hidden_size": 64,
+                "num_attention_heads": 2,
+                "intermediate_size": 128,
+                "hidden_act": "gelu",
+                "num_channels": 3,
+                "patch_size": 8,
+                "image_size": 32,
+                "projection_dim": 40,
+            }
+        )
+    )
+    encoder = ClipVisionModel(path)
+    generator = torch.Generator().manual_seed(4)
+    encoder.load_sd(
+        {
+            name: torch.randn(value.shape, generator=generator) * 0.2
+            for name, value in encoder.get_sd().items()
+        }
+    )
+    return encoder
+
+
 def pytest_terminal_summary(terminalreporter) -> None:
     """Say how many tests were skipped, and why."""
     reasons = Counter(
