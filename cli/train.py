@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from .train_style_lora import add_style_lora_command
+
 
 def add_train_command(subparsers: argparse._SubParsersAction) -> None:
     """Add `visage train starter`."""
@@ -20,6 +22,7 @@ def add_train_command(subparsers: argparse._SubParsersAction) -> None:
         "--resume", action="store_true", help="go on with the checkpoints found in --work"
     )
     starter.set_defaults(run=run_starter)
+    add_style_lora_command(kinds)
 
 
 def run_starter(args: argparse.Namespace) -> int:

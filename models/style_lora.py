@@ -78,7 +78,7 @@ def read_style_lora(path: str | Path) -> StyleLora:
 
 
 def write_style_lora(path: str | Path, lora: StyleLora, overwrite: bool = False) -> None:
-    """Write a LoRA file; an existing one is kept unless overwrite is set (ValueError)."""
+    """Write a LoRA file; an existing one is kept (FileExistsError) unless overwrite is set."""
     metadata = {**lora.metadata, "visage.kind": "style_lora"}
     write_weights(path, lora.tensors(), metadata, overwrite=overwrite)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import crops, face_edit, face_mask, pixel_blend, soft_mask, starter
+from . import crops, face_edit, face_mask, pixel_blend, soft_mask, starter, style_lora
 
 NODES: list[type[io.ComfyNode]] = [
     *starter.NODES,
@@ -16,6 +16,7 @@ NODES: list[type[io.ComfyNode]] = [
     *crops.NODES,
     *face_edit.NODES,
     *pixel_blend.NODES,
+    *style_lora.NODES,
 ]
 
 

@@ -31,7 +31,7 @@ def test_comes_back_as_it_was_written(lora, tmp_path):
 
 def test_a_users_file_is_not_overwritten(lora, tmp_path):
     write_style_lora(tmp_path / "style.safetensors", lora)
-    with pytest.raises(ValueError, match="style.safetensors"):
+    with pytest.raises(FileExistsError, match="style.safetensors"):
         write_style_lora(tmp_path / "style.safetensors", lora)
     write_style_lora(tmp_path / "style.safetensors", lora, overwrite=True)
 

@@ -45,6 +45,7 @@ def test_every_node_of_the_design_is_there(schemas):
         "VisageFaceAwareText",
         "VisageSoftInpaint",
         "VisagePixelBlend",
+        "VisageTrainStyleLora",
     ]
 
 

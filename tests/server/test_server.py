@@ -25,6 +25,7 @@ NODES = {
     "VisageFaceAwareText",
     "VisageSoftInpaint",
     "VisagePixelBlend",
+    "VisageTrainStyleLora",
 }
 
 

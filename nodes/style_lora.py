@@ -1,0 +1,142 @@
+"""A style LoRA learned from one picture on the canvas."""
+
+from __future__ import annotations
+
+import comfy.utils
+from comfy_api.latest import io
+from PIL import Image, ImageDraw
+
+from ..engines.comfyui_lora import PRECISIONS, trainable_lora
+from ..training.style_lora import (
+    StyleLoraSettings,
+    style_latents,
+    train_style_lora,
+    window_shape,
+)
+
+# The latent scale of the model is applied by ComfyUI's own latent format.
+UNSCALED = 1.0
+
+
+class VisageTrainStyleLora(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VisageTrainStyleLora",
+            display_name="Train Style LoRA",
+            category="Visage",
+            description="Learns the style of one picture as a LoRA for this model: the first step "
+            "of DiffStyler. Load LoRA Model applies the result on the canvas, and Save LoRA "
+            "Weights keeps it for any LoRA loader.",
+            inputs=[
+                io.Model.Input("model", tooltip="The model that will paint in this style."),
+                io.Clip.Input("clip", tooltip="The model's text encoder; it is not trained."),
+                io.Vae.Input("vae", tooltip="The model's VAE."),
+                io.Image.Input(
+                    "image",
+                    tooltip="One picture in the style to learn; of a batch, all in one style.",
+                ),
+                io.String.Input(
+                    "prompt",
+                    default="painting of <sss>",
+                    multiline=True,
+                    tooltip="What the picture shows, with <sss> as the name of its style: "
+                    "'painting of <sss>, deer, grass'. Use the same name when you paint with it.",
+                ),
+                io.Int.Input(
+                    "rank",
+                    default=16,
+                    min=1,
+                    max=128,
+                    tooltip="Size of the LoRA: 4 learns colours, 16 strokes as well, 32 much.",
+                ),
+                io.Int.Input(
+                    "steps", default=200, min=1, max=10000, tooltip="How long it is trained."
+                ),
+                io.Float.Input(
+                    "learning_rate",
+                    default=2e-4,
+                    min=1e-7,
+                    max=1.0,
+                    step=1e-5,
+                    round=False,
+                    tooltip="How far one step goes. Lower it when the loss climbs.",
+                ),
+                io.Int.Input(
+                    "size",
+                    default=512,
+                    min=64,
+                    max=2048,
+                    step=8,
+                    tooltip="Short side in pixels at which the picture is learned: the model's "
+                    "own size, 512 for SD 1.5 and 128 for the starter.",
+                ),
+                io.Boolean.Input(
+                    "crops",
+                    default=False,
+                    tooltip="Learn another square window of the picture at every step. For "
+                    "pictures that are much longer than high, or higher than long.",
+                ),
+                io.Combo.Input(
+                    "precision",
+                    options=["auto", *PRECISIONS],
+                    default="auto",
+                    tooltip="In what the frozen model computes; the LoRA itself is always fp32. "
+                    "auto: bf16 on graphics cards that have it, else fp32.",
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFF,
+                    control_after_generate=True,
+                    tooltip="Start of the LoRA's weights, and noise of the steps.",
+                ),
+            ],
+            outputs=[
+                io.LoraModel.Output(
+                    "lora",
+                    display_name="lora",
+                    tooltip="The LoRA, for Load LoRA Model and Save LoRA Weights.",
+                ),
+                io.LossMap.Output(
+                    "loss", display_name="loss", tooltip="Loss of every step, for Plot Loss Graph."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, model, clip, vae, image, prompt: str, rank: int, steps: int, learning_rate: float,
+        size: int, crops: bool, precision: str, seed: int,
+    ) -> io.NodeOutput:  # fmt: skip
+        settings = StyleLoraSettings(prompt, rank, steps, learning_rate, size, crops, seed)
+        latents = model.model.process_latent_in(style_latents(image, vae.encode, UNSCALED, size))
+        conditioning = clip.encode_from_tokens_scheduled(clip.tokenize(prompt))
+        shape = window_shape(latents, crops)
+        trainable = trainable_lora(model, conditioning, shape, rank, seed, precision)
+        progress, losses = comfy.utils.ProgressBar(steps), []
+
+        def report(step: int, loss: float) -> None:
+            losses.append(loss)
+            progress.update_absolute(step + 1, steps, ("JPEG", _curve(losses, steps), 512))
+
+        lora, losses = train_style_lora(latents, trainable, settings, report)
+        return io.NodeOutput(lora.tensors(), {"loss": losses})
+
+
+def _curve(losses: list[float], steps: int) -> Image.Image:
+    """The loss so far, which the node shows while it trains: single steps, and their mean."""
+    picture = Image.new("RGB", (512, 256), "#1b1b1f")
+    draw = ImageDraw.Draw(picture)
+    top = max(losses) * 1.05
+    means = [sum(losses[max(0, i - 9) : i + 1]) / len(losses[max(0, i - 9) : i + 1])
+             for i in range(len(losses))]  # fmt: skip
+    for values, colour in ((losses, "#4a4a55"), (means, "#7cc4ff")):
+        points = [(512 * i / steps, 250 - 235 * value / top) for i, value in enumerate(values)]
+        draw.line(points, fill=colour, width=2)
+    draw.text((8, 6), f"step {len(losses)} of {steps}, loss {means[-1]:.4f}", fill="#f0f0f0")
+    return picture
+
+
+NODES: list[type[io.ComfyNode]] = [VisageTrainStyleLora]
