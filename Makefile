@@ -31,7 +31,7 @@ comfy: $(READY)
 		|| ln -s "$(CURDIR)" "$(COMFYUI)/custom_nodes/visage"
 	@echo "ComfyUI with Visage: http://127.0.0.1:8188 (Ctrl-C ends it)"
 	$(BIN)/python "$(COMFYUI)/main.py" --listen 127.0.0.1 --port 8188 \
-		$$($(BIN)/python -c 'from visage.cli.comfy_server import device_options; print(*device_options())')
+		$$($(BIN)/python -c 'from visage.headless.server import device_options; print(*device_options())')
 
 .venv/ready: pyproject.toml requirements.txt | .venv/bin/pip
 	@echo "Installing PyTorch, diffusers and the test tools into .venv: minutes the first time ..."

@@ -11,18 +11,22 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from ..engines.comfyui_location import comfyui_version, find_comfyui
+from ..headless.workflow import node_titled
 from ..models.face_edit import read_face_edit
 from ..models.face_parser import load_face_parser
 from ..models.starter_files import starter_file
 from ..techniques.face_edit import edit_faces
 from ..techniques.text_adapter import FaceAwareTextAdapter
-from .comfy_server import ComfyServer, comfy_server, node_titled
+
+if TYPE_CHECKING:
+    from ..headless.client import ComfyServer
 
 WORKFLOW = Path(__file__).resolve().parent.parent / "workflows" / "api" / "face_edit.json"
 PORTRAIT = 3
@@ -122,6 +126,8 @@ def _original(name: str) -> np.ndarray:
 
 @contextmanager
 def _comfyui_editor(comfyui: Path) -> Iterator[Editor]:
+    from ..headless.server import comfy_server
+
     print("Starting ComfyUI ...")
     with comfy_server(comfyui) as server:
         yield partial(_edit_with_comfyui, server)
@@ -169,6 +175,8 @@ def _diffusers_editor() -> Editor:
 
 
 def _show_progress(title: str, step: int, steps: int) -> None:
+    if not steps:
+        return  # a node begins
     print(f"\r  {title} {step}/{steps}", end="\n" if step == steps else "", flush=True)
 
 

@@ -7,6 +7,7 @@ import sys
 # Each name is a module beside this one, imported only when its command is used.
 COMMANDS = {
     "demo": "edit a face in two pictures, end to end, and prove that the background is untouched",
+    "queue": "run a workflow on ComfyUI servers, once or for every picture of a folder",
     "bench": "run a benchmark and print its figures",
     "data": "draw training pictures with exact label maps and captions",
     "train": "train or fine-tune models",

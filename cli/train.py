@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 
 from .train_style_lora import add_style_lora_command
 
 
 def add_train_command(subparsers: argparse._SubParsersAction) -> None:
-    """Add `visage train starter`."""
+    """Add `visage train starter` and `visage train face-edit`."""
     parser = subparsers.add_parser("train", help="train models")
     kinds = parser.add_subparsers(dest="what", required=True)
     starter = kinds.add_parser("starter", help="make the built-in starter models again")
@@ -23,6 +25,100 @@ def add_train_command(subparsers: argparse._SubParsersAction) -> None:
     )
     starter.set_defaults(run=run_starter)
     add_style_lora_command(kinds)
+    _add_face_edit(kinds)
+
+
+def _add_face_edit(kinds: argparse._SubParsersAction) -> None:
+    from ..training.face_edit.config import FaceEditConfig
+
+    command = kinds.add_parser(
+        "face-edit",
+        help="fine-tune the face editor: K/V projections and text adapter",
+        description="Fine-tune an inpainting model's cross-attention K/V projections and the "
+        "face-aware text adapter with a mask-weighted loss. Under `accelerate launch` on several "
+        "devices. The settings' defaults are the paper's.",
+    )
+    command.add_argument(
+        "dataset", type=Path, help="CelebAMask-HQ, `visage data render`, or pictures with captions"
+    )
+    command.add_argument(
+        "--base",
+        type=Path,
+        help="SD 1.x inpainting model: a diffusers folder or one file (default: the starter)",
+    )
+    command.add_argument("--tokenizer", type=Path, help="CLIP's tokenizer, for a single file")
+    command.add_argument(
+        "--parser", type=Path, help="face parser for pictures without masks (default: built in)"
+    )
+    command.add_argument(
+        "--out", type=Path, default=Path("runs/face_edit"), help="the run's folder (%(default)s)"
+    )
+    command.add_argument("--cache", type=Path, help="latents and embeddings (default: OUT/cache)")
+    command.add_argument("--config", type=Path, help="settings as JSON; options below go before it")
+    command.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    command.add_argument("--cpu", action="store_true", help="use no GPU")
+    command.add_argument("--threads", type=int, help="CPU threads to use")
+    settings = command.add_argument_group("settings")
+    for field in dataclasses.fields(FaceEditConfig):
+        _add_setting(settings, field)
+    command.set_defaults(run=run_face_edit)
+
+
+def _add_setting(group: argparse._ArgumentGroup, field: dataclasses.Field) -> None:
+    """An option for a field of the settings; one that is not given stays out of the namespace."""
+    default, choices = field.default, field.metadata["choices"]
+    shown = " ".join(default) if isinstance(default, tuple) else default
+    text = (
+        f"{field.metadata['help']} ({shown:.4g})"
+        if isinstance(default, float)
+        else (f"{field.metadata['help']} ({shown})")
+    )
+    options: dict = {"help": text, "default": argparse.SUPPRESS}
+    if isinstance(default, bool):
+        options["action"] = argparse.BooleanOptionalAction
+    elif isinstance(default, tuple):
+        options |= {"nargs": "+", "metavar": "PART"}
+    else:
+        options |= {"type": type(default), "choices": choices}
+    group.add_argument(f"--{field.name.replace('_', '-')}", **options)
+
+
+def run_face_edit(args: argparse.Namespace) -> int:
+    """Fine-tune the face editor."""
+    import logging
+
+    import torch
+
+    from ..engines.diffusers_training import load_trainable
+    from ..models.face_parser import load_face_parser
+    from ..models.starter_files import STARTER, starter_file
+    from ..training.face_edit.config import FaceEditConfig
+    from ..training.face_edit.trainer import make_accelerator, train_face_edit
+
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    settings = FaceEditConfig.read(args.config) if args.config else {}
+    settings |= _given(args, (field.name for field in dataclasses.fields(FaceEditConfig)))
+    config = FaceEditConfig.from_dict(settings)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    accelerator = make_accelerator(args.cpu)
+    result, losses = train_face_edit(
+        load_trainable(args.base or STARTER, args.tokenizer),
+        args.dataset,
+        config,
+        args.out,
+        args.cache,
+        load_face_parser(args.parser or starter_file("face_parser")),
+        accelerator,
+        args.resume,
+    )
+    if accelerator.is_main_process:
+        print(f"{result}: {len(losses)} steps, last loss {losses[-1]:.5f}")
+    return 0
+
+
+def _given(args: argparse.Namespace, names: Iterable[str]) -> dict:
+    return {name: getattr(args, name) for name in names if hasattr(args, name)}
 
 
 def run_starter(args: argparse.Namespace) -> int:

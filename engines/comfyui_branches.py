@@ -74,6 +74,16 @@ class ComfyUIRun:
         """The training schedule's cumulated alphas [T], float64."""
         return 1 / (1 + self.model.model.model_sampling.sigmas.double().cpu() ** 2)
 
+    @property
+    def attention_layers(self) -> list[int]:
+        """The decoder layers that have attention."""
+        blocks = self.model.model.diffusion_model.output_blocks
+        return [
+            layer
+            for layer, block in enumerate(blocks)
+            if any(hasattr(module, "transformer_blocks") for module in block)
+        ]
+
     def branch(
         self,
         prompts: Sequence[Conditioning],

@@ -31,6 +31,18 @@ class DiffusersRun:
         """The training schedule's cumulated alphas [T], float64."""
         return 1 / (1 + self.engine.noise_schedule.sigmas.double() ** 2)
 
+    @property
+    def attention_layers(self) -> list[int]:
+        """The decoder layers that have attention."""
+        blocks = self.engine.unet.up_blocks
+        layers = self.engine.unet.config.layers_per_block + 1
+        return [
+            layers * block + place
+            for block in range(len(blocks))
+            for place in range(layers)
+            if getattr(blocks[block], "attentions", None) is not None
+        ]
+
     def branch(
         self,
         texts: Tensor,

@@ -19,7 +19,7 @@ from .checkpoints import read_metadata, read_weights, write_weights
 
 _KV_PREFIX = "lora_unet_"
 _KV_SUFFIX = ".diff"
-_ADAPTER_PREFIX = "visage_text_adapter."
+ADAPTER_PREFIX = "visage_text_adapter."
 _ADAPTER_NAMES = {"w1.weight", "w2.weight"}
 # The file spells module names with "_" for "."; these are the only "_" that diffusers means.
 _MODULE = re.compile(
@@ -51,8 +51,8 @@ def read_face_edit(path: str | Path) -> FaceEditWeights:
     kv, adapter, foreign = {}, {}, []
     for name, value in tensors.items():
         module = _MODULE.fullmatch(name.removeprefix(_KV_PREFIX).removesuffix(_KV_SUFFIX))
-        if name.startswith(_ADAPTER_PREFIX):
-            adapter[name.removeprefix(_ADAPTER_PREFIX)] = value
+        if name.startswith(ADAPTER_PREFIX):
+            adapter[name.removeprefix(ADAPTER_PREFIX)] = value
         elif module and name == f"{_KV_PREFIX}{module[0]}{_KV_SUFFIX}":
             kv[_diffusers_name(module)] = value
         else:
@@ -62,7 +62,7 @@ def read_face_edit(path: str | Path) -> FaceEditWeights:
             f"{path} is not a face-edit file: it holds "
             f"{', '.join(sorted(foreign or adapter)[:3])} and {len(tensors)} tensors in all; "
             f"expected only {_KV_PREFIX}...attn2_to_k{_KV_SUFFIX}, ...attn2_to_v{_KV_SUFFIX} and "
-            f"{_ADAPTER_PREFIX}w1.weight, w2.weight. An ordinary LoRA belongs in a LoRA loader."
+            f"{ADAPTER_PREFIX}w1.weight, w2.weight. An ordinary LoRA belongs in a LoRA loader."
         )
     return FaceEditWeights(kv, adapter or None, read_metadata(path))
 
@@ -88,7 +88,7 @@ def write_face_edit(
             )
         tensors[f"{_KV_PREFIX}{module}{_KV_SUFFIX}"] = value
     for name, value in (adapter or {}).items():
-        tensors[f"{_ADAPTER_PREFIX}{name}"] = value
+        tensors[f"{ADAPTER_PREFIX}{name}"] = value
     write_weights(path, tensors, {**metadata, "visage.kind": "face_edit"}, overwrite=overwrite)
 
 

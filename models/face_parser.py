@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .bisenet import BiSeNet
-from .checkpoints import read_metadata, read_weights
+from .checkpoints import load_strictly, read_metadata, read_weights
 from .face_classes import CLASSES
 
 PUBLIC_INPUT_SIZE = 512
@@ -143,27 +143,11 @@ def _build(weights: dict[str, Tensor], metadata: Mapping[str, str], path: Path) 
     ]
     with torch.device("meta"):
         network = BiSeNet(weights[_STEM].shape[0], classes, blocks)
-    state = network.state_dict()
-    missing = sorted(k for k in state.keys() - weights.keys() if "num_batches" not in k)
-    unexpected = sorted(weights.keys() - state.keys())
-    misshapen = [
-        f"{key} {list(weights[key].shape)} instead of {list(state[key].shape)}"
-        for key in sorted(state.keys() & weights.keys())
-        if weights[key].shape != state[key].shape
-    ]
-    if missing or unexpected or misshapen:
-        raise ValueError(
-            f"{path} looks like a BiSeNet but does not fit: {len(missing)} tensors missing "
-            f"{missing[:3]}, {len(unexpected)} unknown {unexpected[:3]}, {len(misshapen)} of "
-            f"another shape {misshapen[:3]}."
-        )
-    counters = {k: torch.zeros((), dtype=torch.long) for k in state if "num_batches" in k}
-    loaded = {k: v.float() for k, v in weights.items() if k not in counters}
+    load_strictly(network, weights, path, "a BiSeNet")
     rows = _class_rows(metadata, path)
-    for head in ("conv_out", "conv_out16", "conv_out32"):
-        loaded[f"{head}.conv_out.weight"] = loaded[f"{head}.conv_out.weight"][rows]
-    network.load_state_dict(loaded | counters, assign=True)
-    return network.eval().requires_grad_(False)
+    for head in (network.conv_out, network.conv_out16, network.conv_out32):
+        head.conv_out.weight = nn.Parameter(head.conv_out.weight[rows], requires_grad=False)
+    return network
 
 
 def _class_rows(metadata: Mapping[str, str], path: Path) -> list[int]:

@@ -251,11 +251,14 @@ def build_ip_adapter(weights: Mapping[str, Tensor], name: str, operations: Any =
 def require_matching_layers(adapter: IPAdapter, shapes: Sequence[Sequence[int]]) -> None:
     """Refuse an adapter for a UNet whose cross-attention K weights, in file order, differ in shape.
 
-    Raises ValueError naming both models.
+    Image tokens never meet the text, so an adapter of one's own may have narrower ones; those of
+    public files are as wide as their model's text. Raises ValueError naming both models.
     """
     own = [tuple(layer["to_k_ip"].weight.shape) for layer in adapter.ip_adapter.values()]
     found = [tuple(shape) for shape in shapes]
-    if own != found:
+    public = any(width == adapter.text_width for _, width in _FAMILIES)
+    narrower = not public and all(width > adapter.text_width for _, width in found)
+    if own != found and not (narrower and [s[0] for s in own] == [s[0] for s in found]):
         raise ValueError(
             f"This IP-Adapter file ({adapter.variant}) was made for {_describe(own)}, and this "
             f"model is {_describe(found)}. Load the adapter that belongs to the checkpoint."

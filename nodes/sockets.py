@@ -7,3 +7,5 @@ from comfy_api.latest import io
 FaceParserSocket = io.Custom("VISAGE_FACE_PARSER")
 TextAdapterSocket = io.Custom("VISAGE_TEXT_ADAPTER")
 CropsSocket = io.Custom("VISAGE_CROPS")
+TrajectorySocket = io.Custom("VISAGE_TRAJECTORY")
+RegionsSocket = io.Custom("VISAGE_REGIONS")

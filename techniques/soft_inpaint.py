@@ -53,8 +53,8 @@ def inpaint_condition(
     image, _ = split_alpha(as_image(image))
     mask = fit_mask(as_mask(mask), *image.shape[1:3])
     image, mask = match_batch(image, mask, "image", "mask")
-    image = _pad(image.movedim(-1, 1)).movedim(1, -1)
-    mask = _pad(mask.unsqueeze(1)).squeeze(1)
+    image = pad_to_cells(image.movedim(-1, 1)).movedim(1, -1)
+    mask = pad_to_cells(mask.unsqueeze(1)).squeeze(1)
     shown = mask if soft else mask.round()
     masked = (image - 0.5) * (1 - shown).unsqueeze(-1) + 0.5
     latent, masked_latent = encode(image), encode(masked)
@@ -69,7 +69,7 @@ def to_latent_size(mask: Tensor, soft: bool = True) -> Tensor:
     return cells if soft else cells.round()
 
 
-def _pad(planes: Tensor) -> Tensor:
+def pad_to_cells(planes: Tensor) -> Tensor:
     """Planes [B, C, H, W] continued by their last row and column up to multiples of 8."""
     height, width = planes.shape[-2:]
     missing = (-width % LATENT_FACTOR, -height % LATENT_FACTOR)

@@ -106,7 +106,7 @@ def restore_checkpoint(run: Run, parts: Mapping[str, Stateful]) -> int:
     return state["step"]
 
 
-def _forget_curve_after(run: Run, step: int) -> None:
+def forget_curve_after(run: Run, step: int) -> None:
     """Drop the curve's lines of steps that will be run again."""
     if not run.curve.exists():
         return
@@ -124,7 +124,7 @@ def train(
     """
     run.folder.mkdir(parents=True, exist_ok=True)
     first = restore_checkpoint(run, parts)
-    _forget_curve_after(run, first)
+    forget_curve_after(run, first)
     with (
         run.curve.open("a") as curve,
         tqdm(total=run.steps, initial=first, desc=run.name, mininterval=5) as bar,

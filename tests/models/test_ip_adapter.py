@@ -90,6 +90,14 @@ def test_an_adapter_for_another_family_is_refused_and_both_are_named(ip_adapter_
         require_matching_layers(adapter, SD15)
 
 
+def test_tokens_of_ones_own_may_be_narrower_than_the_text(ip_adapter_weights):
+    narrow = build_ip_adapter(ip_adapter_weights("base", LAYERS), "file")
+    require_matching_layers(narrow, [[width, 64] for width, _ in LAYERS])
+    for other in ([[width, 32] for width, _ in LAYERS], [[48, 64] for _ in LAYERS], SD15):
+        with pytest.raises(ValueError, match="was made for another model"):
+            require_matching_layers(narrow, other)
+
+
 def test_an_image_encoder_of_another_width_is_refused_and_both_are_named(ip_adapter_weights):
     adapter = build_ip_adapter(ip_adapter_weights("base", LAYERS, width=1024), "file")
     require_matching_encoder(adapter, 1024)

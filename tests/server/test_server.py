@@ -11,7 +11,7 @@ import pytest
 import skimage.data
 import visage
 from PIL import Image
-from visage.cli.comfy_server import WorkflowError, node_titled
+from visage.headless.workflow import WorkflowError, node_titled
 
 PACKAGE = Path(visage.__file__).parent
 NODES = {

@@ -43,3 +43,25 @@ def jitter_colour(picture: np.ndarray, rng: np.random.Generator, strength: float
     middle = picture.mean()
     picture = ((picture - middle) * contrast + middle) * gain + shift
     return np.clip(picture, 0, 1, out=picture)
+
+
+def degrade(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return float32 `picture` blurred, made coarse, noisy or compressed, as photographs are."""
+    size = picture.shape[0]
+    if rng.random() < 0.35:
+        picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.4, 2.2)))
+    if rng.random() < 0.45:
+        small = max(24, int(size * rng.uniform(0.2, 0.7)))
+        picture = cv2.resize(picture, (small, small), interpolation=cv2.INTER_AREA)
+        picture = cv2.resize(picture, (size, size), interpolation=cv2.INTER_LINEAR)
+    if rng.random() < 0.4:
+        noise = rng.standard_normal(picture.shape, dtype=np.float32)
+        picture = picture + noise * np.float32(rng.uniform(0.005, 0.06))
+    if rng.random() < 0.3:
+        coded = cv2.imencode(
+            ".jpg",
+            np.clip(picture * 255, 0, 255).astype(np.uint8),
+            [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))],
+        )[1]
+        picture = cv2.imdecode(coded, cv2.IMREAD_COLOR).astype(np.float32) / 255
+    return np.clip(picture, 0, 1)

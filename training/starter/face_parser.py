@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...models.bisenet import BiSeNet
 from ..loop import AveragedWeights, Run, cosine_rate, train
-from .augment import jitter_colour, mirror_labels
+from .augment import degrade, jitter_colour, mirror_labels
 from .dataset import PortraitSet, photographs
 
 IGNORE = 255
@@ -36,28 +36,6 @@ def _warp(image: np.ndarray, labels: np.ndarray, size: int, rng: np.random.Gener
         labels, matrix, (size, size), flags=cv2.INTER_NEAREST, borderValue=IGNORE
     )
     return image, labels
-
-
-def _degrade(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return float32 `picture` blurred, made coarse, noisy or compressed, as photographs are."""
-    size = picture.shape[0]
-    if rng.random() < 0.35:
-        picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.4, 2.2)))
-    if rng.random() < 0.45:
-        small = max(24, int(size * rng.uniform(0.2, 0.7)))
-        picture = cv2.resize(picture, (small, small), interpolation=cv2.INTER_AREA)
-        picture = cv2.resize(picture, (size, size), interpolation=cv2.INTER_LINEAR)
-    if rng.random() < 0.4:
-        noise = rng.standard_normal(picture.shape, dtype=np.float32)
-        picture = picture + noise * np.float32(rng.uniform(0.005, 0.06))
-    if rng.random() < 0.3:
-        coded = cv2.imencode(
-            ".jpg",
-            np.clip(picture * 255, 0, 255).astype(np.uint8),
-            [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))],
-        )[1]
-        picture = cv2.imdecode(coded, cv2.IMREAD_COLOR).astype(np.float32) / 255
-    return np.clip(picture, 0, 1)
 
 
 def _new_background(image, labels, photos, rng: np.random.Generator) -> np.ndarray:
@@ -91,7 +69,7 @@ def draw_example(recipe: dict, portraits: PortraitSet, photos, rng: np.random.Ge
             image, labels = np.ascontiguousarray(image[:, ::-1]), mirror_labels(labels)
         image, labels = _warp(image, labels, size, rng)
     picture = jitter_colour(image.astype(np.float32) / 255, rng, 1.0)
-    return _degrade(picture, rng), labels
+    return degrade(picture, rng), labels
 
 
 def normalise(pictures: np.ndarray) -> Tensor:

@@ -9,9 +9,11 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from diffusers.models.attention_processor import Attention
+from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 
-from ..loop import AveragedWeights, Run, cosine_rate, train, trapezoid_rate
+from ..loop import AveragedWeights, Run, train, trapezoid_rate
 from .augment import jitter_colour, random_crop
 from .dataset import PortraitSet, photographs
 from .networks import LATENT_SCALE, build_vae
@@ -46,35 +48,87 @@ def reconstruction_loss(decoded: Tensor, pixels: Tensor) -> Tensor:
     return loss
 
 
-def correlation(latents: Tensor) -> Tensor:
-    """Return the mean squared correlation between different channels of [B, 4, h, w].
+# Luminance and two colour differences, of about equal spread in pictures.
+COLOUR_AXES = torch.tensor([[1.0, 1.0, 1.0], [3.0, -3.0, 0.0], [1.5, 1.5, -3.0]]) / 3
+# Group normalisation divides by a spread that these constants dominate, so it stays nearly linear.
+ANCHOR = 3.0
 
-    Without it a short training leaves the channels copies of each other.
+
+@torch.no_grad()
+def start_with_colours(vae) -> None:
+    """Set the first weights so that every latent cell carries its mean colour, and no more yet.
+
+    A network of normalised layers finds absolute colour last of all. Here the residual stream
+    takes it from end to end: each axis c travels as the pair (c, -c), since silu(c) - silu(-c) is
+    c, beside a constant pair (ANCHOR, -ANCHOR), and the residual branches start at zero.
     """
-    rows = latents.movedim(1, -1).reshape(-1, latents.shape[1])
-    rows = (rows - rows.mean(0)) / (rows.std(0) + 1e-6)
-    matrix = rows.T @ rows / len(rows)
-    return (matrix - matrix.diag().diag()).square().mean()
+    for block in vae.modules():
+        if isinstance(block, ResnetBlock2D):
+            nn.init.zeros_(block.conv2.weight)
+            nn.init.zeros_(block.conv2.bias)
+        if isinstance(block, Attention):
+            nn.init.zeros_(block.to_out[0].weight)
+            nn.init.zeros_(block.to_out[0].bias)
+    encoder, decoder = vae.encoder, vae.decoder
+    box = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]) / 4
+    tent = torch.outer(torch.tensor([1.0, 2.0, 1.0]), torch.tensor([1.0, 2.0, 1.0])) / 16
+    carried = 4 * len(COLOUR_AXES)
+
+    _enter(encoder.conv_in, COLOUR_AXES)
+    for block in encoder.down_blocks:
+        _carry(block, [sampler.conv for sampler in block.downsamplers or ()], carried, box)
+    _leave(encoder.conv_out, torch.eye(3))
+    nn.init.zeros_(encoder.conv_out.weight[4:])
+    nn.init.constant_(encoder.conv_out.bias[4:], -6.0)
+    for conv in (vae.quant_conv, vae.post_quant_conv):
+        conv.weight.copy_(torch.eye(len(conv.weight))[:, :, None, None])
+        nn.init.zeros_(conv.bias)
+
+    _enter(decoder.conv_in, torch.eye(3, 4))
+    for block in decoder.up_blocks:
+        _carry(block, [sampler.conv for sampler in block.upsamplers or ()], carried, tent)
+    nn.init.zeros_(decoder.conv_out.weight)
+    _leave(decoder.conv_out, torch.linalg.inv(COLOUR_AXES))
 
 
-def colour_residual(latents: Tensor, pixels: Tensor) -> Tensor:
-    """Return the squared error of each latent cell's mean colour [B, 3, h, w], fitted linearly.
+def _enter(conv: nn.Conv2d, axes: Tensor) -> None:
+    """Let a convolution start the stream: (c, -c, ANCHOR, -ANCHOR) for each axis [A, channels]."""
+    for number, axis in enumerate(axes):
+        rows = slice(4 * number, 4 * number + 4)
+        nn.init.zeros_(conv.weight[rows])
+        conv.weight[4 * number, :, 1, 1] = axis
+        conv.weight[4 * number + 1, :, 1, 1] = -axis
+        conv.bias[rows] = torch.tensor([0.0, 0.0, ANCHOR, -ANCHOR])
 
-    latents [B, 4, h, w], pixels [B, 3, 8h, 8w]. It asks the encoder for the colour on its own; by
-    way of the decoder alone a short training never finds the axis from green to magenta.
-    """
-    rows = latents.movedim(1, -1).reshape(-1, latents.shape[1])
-    rows = torch.cat([rows, torch.ones(len(rows), 1)], dim=1)
-    colours = F.avg_pool2d(pixels, 8).movedim(1, -1).reshape(-1, 3)
-    gram = rows.T @ rows + 1e-3 * torch.eye(rows.shape[1])
-    fitted = rows @ torch.linalg.solve(gram, rows.T @ colours)
-    return (fitted - colours).square().mean()
+
+def _carry(block: nn.Module, samplers: list[nn.Conv2d], carried: int, kernel: Tensor) -> None:
+    """Let a block pass the stream on, resampled by `kernel` [3, 3]."""
+    shortcuts = [resnet.conv_shortcut for resnet in block.resnets]
+    for conv in [*(shortcut for shortcut in shortcuts if shortcut is not None), *samplers]:
+        nn.init.zeros_(conv.weight[:carried])
+        nn.init.zeros_(conv.bias[:carried])
+        for channel in range(carried):
+            conv.weight[channel, channel] = kernel if conv.kernel_size == (3, 3) else 1.0
+
+
+def _leave(conv: nn.Conv2d, axes: Tensor) -> None:
+    """Let a convolution read the stream's colours behind a normalisation, times axes [A, 3]."""
+    rows = len(axes)
+    nn.init.zeros_(conv.weight[:rows])
+    nn.init.zeros_(conv.bias[:rows])
+    # A group of four holds one pair of anchors; what the pair adds to its spread is undone here.
+    spread = (2 * ANCHOR**2 / 4) ** 0.5
+    for number in range(3):
+        conv.weight[:rows, 4 * number, 1, 1] = axes[:, number] * spread
+        conv.weight[:rows, 4 * number + 1, 1, 1] = -axes[:, number] * spread
 
 
 def train_vae(recipe: dict[str, Any], seed: int, size: int, portraits: PortraitSet, folder: Path):
     """Train the autoencoder and return its averaged weights in an AutoencoderKL."""
     torch.manual_seed(seed)
-    vae = build_vae(recipe["network"], size).to(memory_format=torch.channels_last)
+    vae = build_vae(recipe["network"], size)
+    start_with_colours(vae)
+    vae = vae.to(memory_format=torch.channels_last)
     average = AveragedWeights(vae, 0.998)
     optimizer = torch.optim.AdamW(
         vae.parameters(), lr=recipe["learning_rate"], betas=(0.9, 0.99), weight_decay=1e-4
@@ -86,7 +140,7 @@ def train_vae(recipe: dict[str, Any], seed: int, size: int, portraits: PortraitS
         rng = np.random.default_rng([seed, 1, step])
         pixels = _batch(recipe, portraits, photos, rng)
         for group in optimizer.param_groups:
-            group["lr"] = recipe["learning_rate"] * cosine_rate(step, run.steps)
+            group["lr"] = recipe["learning_rate"] * trapezoid_rate(step, run.steps)
         noise_source = torch.Generator().manual_seed(int(rng.integers(2**31)))
         with torch.autocast("cpu", torch.bfloat16):
             posterior = vae.encode(pixels.contiguous(memory_format=torch.channels_last))
@@ -94,9 +148,6 @@ def train_vae(recipe: dict[str, Any], seed: int, size: int, portraits: PortraitS
             decoded = vae.decode(distribution.sample(noise_source)).sample.float()
         divergence = distribution.kl().mean() / distribution.mean[0].numel()
         loss = reconstruction_loss(decoded, pixels) + recipe["kl_weight"] * divergence
-        means = distribution.mean.float()
-        loss = loss + recipe["correlation_weight"] * correlation(means)
-        loss = loss + recipe["colour_weight"] * colour_residual(means, pixels)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)

@@ -2,7 +2,7 @@
 
 from .circumstance import Circumstance, sample_circumstance
 from .identity import Identity, sample_person
-from .portrait import Portrait, portrait, render
+from .portrait import Portrait, portrait, portrait_landmarks, render
 from .scene import Scene, SceneFace, scene
 from .styles import STYLES
 
@@ -14,6 +14,7 @@ __all__ = [
     "Scene",
     "SceneFace",
     "portrait",
+    "portrait_landmarks",
     "render",
     "sample_circumstance",
     "sample_person",

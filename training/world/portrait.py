@@ -160,8 +160,20 @@ def portrait(
     Splits share neither people nor seeds. style: None draws photographs and paintings by chance.
     Raises ValueError for an unknown split, style or size.
     """
-    person = sample_person(person_of(index, split))
-    seed = SPLITS[split] * PEOPLE_PER_SPLIT * 10 + index
+    person, seed = _sitting(index, split)
     rng = np.random.default_rng([0x57, seed])
     drawn = "photo" if rng.random() < PHOTO_SHARE else str(rng.choice(STYLES[1:]))
     return render(person, sample_circumstance(seed, person), size, style or drawn, seed)
+
+
+def portrait_landmarks(index: int, size: int = 128, split: str = "train") -> np.ndarray:
+    """Landmarks [5, 2] of portrait number `index` in pixels, without drawing it."""
+    person, seed = _sitting(index, split)
+    now = sample_circumstance(seed, person)
+    return landmarks_of(person, now, build_frame(person, now, 32)) * np.float32(size / 32)
+
+
+def _sitting(index: int, split: str) -> tuple[Identity, int]:
+    """Who sits for portrait number `index`, and the seed of everything else in it."""
+    person = sample_person(person_of(index, split))
+    return person, SPLITS[split] * PEOPLE_PER_SPLIT * 10 + index
