@@ -1,0 +1,300 @@
+"""Many runs of one workflow on one or several servers, each result fetched, none lost.
+
+A run that dies is taken up again by starting it once more: what is finished stays, what a server
+still works on is awaited, and only the rest is queued.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+import json
+import os
+import re
+import time
+import uuid
+from collections import deque
+from collections.abc import Collection, Iterator
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+from .client import ComfyClient, ServerLost
+from .manifest import Entry, Manifest
+from .workflow import WorkflowError, title_of
+
+PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
+# Two at a time keep a server busy while results are fetched and the next picture is uploaded.
+AT_ONCE = 2
+LOSSES = 3
+# What an item that ran is charged when its server is lost, to one that only waited there.
+BLAME = 3
+UPLOADS = "visage"
+
+Place = tuple[str, str]
+"""Node id and input name."""
+
+
+@dataclass
+class Item:
+    """One run of the workflow: `name` is its file name without suffix, with folders; `files` are
+    uploaded and their names put into the inputs."""
+
+    name: str
+    files: dict[Place, Path] = field(default_factory=dict)
+    key: str = ""
+    blame: int = 0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a batch runs: seconds that one item may run (None: any) and that a lost server is waited
+    for, and whether previews are fetched as well as saved files."""
+
+    timeout: float | None = None
+    patience: float = 120.0
+    previews: bool = False
+
+
+class Listener(Protocol):
+    """Hears what a batch does."""
+
+    def step(self, item: str, server: str, title: str, step: int, steps: int) -> None:
+        """A node of an item is at `step` of `steps`; 0 of 0 when it begins."""
+
+    def finished(self, entry: Entry, skipped: bool) -> None:
+        """An item is done or failed; `skipped` if an earlier run had done it."""
+
+    def warn(self, text: str) -> None:
+        """Something went wrong that the batch goes on from."""
+
+
+def pictures_in(folder: Path, out: Path) -> Iterator[tuple[str, Path]]:
+    """Name and path of every picture in a folder and those below, in order of their names.
+
+    Hidden folders are left out, and so is the output folder. Raises ValueError for none.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"There is no folder {folder}.")
+    found = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in PICTURES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and (out.resolve() == folder.resolve() or out.resolve() not in path.resolve().parents)
+    ]
+    if not found:
+        raise ValueError(f"There are no pictures in {folder} ({', '.join(sorted(PICTURES))}).")
+    return ((path.relative_to(folder).with_suffix("").as_posix(), path) for path in found)
+
+
+def run_batch(
+    prompt: dict,
+    items: list[Item],
+    urls: list[str],
+    out: Path,
+    settings: Settings,
+    listener: Listener,
+) -> list[Entry]:
+    """Run a workflow in API form for every item; returns their last entries in the same order.
+
+    A failed item is reported and the others go on. Items that `out` already holds, made from the
+    same workflow and pictures, are left as they are.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    batch = _Batch(prompt, items, urls, Manifest(out), settings, listener)
+    asyncio.run(batch.run())
+    return [batch.entries[id(item)] for item in items]
+
+
+class _Batch:
+    def __init__(
+        self,
+        prompt: dict,
+        items: list[Item],
+        urls: list[str],
+        manifest: Manifest,
+        settings: Settings,
+        listener: Listener,
+    ) -> None:
+        self.prompt, self.manifest = prompt, manifest
+        self.settings, self.listener = settings, listener
+        self.entries: dict[int, Entry] = {}
+        self.todo: asyncio.Queue[Item] = asyncio.Queue()
+        # Items that an earlier run had left with one server.
+        self.left_with: dict[str, deque[Item]] = {url: deque() for url in urls}
+        self.unfinished = 0
+        self.all_finished = asyncio.Event()
+        for item in items:
+            self._plan(item)
+
+    def _plan(self, item: Item) -> None:
+        item.key = _key(self.prompt, item)
+        earlier = self.manifest.find(item.name, item.key)
+        if earlier and earlier.state == "done":
+            self._finish(item, earlier, skipped=True)
+            return
+        self.unfinished += 1
+        if earlier and earlier.state == "queued" and earlier.server in self.left_with:
+            self.left_with[earlier.server].append(item)
+        else:
+            self.todo.put_nowait(item)
+
+    async def run(self) -> None:
+        if not self.unfinished:
+            return
+        work = asyncio.gather(*(self._serve(url) for url in self.left_with))
+        finished = asyncio.ensure_future(self.all_finished.wait())
+        try:
+            await asyncio.wait({work, finished}, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                await work
+                while not self.todo.empty():
+                    self._fail(self.todo.get_nowait(), "no server was left to run it")
+        finally:
+            finished.cancel()
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+
+    async def _serve(self, url: str) -> None:
+        """Work for one server; returns when the server is given up."""
+        async with ComfyClient(url) as client:
+            await asyncio.gather(*(self._work(client, url) for _ in range(AT_ONCE)))
+
+    async def _work(self, client: ComfyClient, url: str) -> None:
+        left = self.left_with[url]
+        patience = self.settings.patience
+        while True:
+            item = left.popleft() if left else await self.todo.get()
+            try:
+                self._finish(item, await self._run(client, url, item))
+            except ServerLost as lost:
+                self._try_again(item, lost)
+                if not await client.wait_until_ready(patience):
+                    self.listener.warn(f"{url} did not come back within {patience:.0f} s")
+                    while left:
+                        self.todo.put_nowait(left.popleft())
+                    return
+            except (WorkflowError, OSError) as error:
+                self._fail(item, str(error))
+
+    async def _run(self, client: ComfyClient, url: str, item: Item) -> Entry:
+        """Run one item on a server, or take up what that server already has of it."""
+        earlier = self.manifest.find(item.name, item.key)
+        if earlier and earlier.state == "queued" and earlier.server == url:
+            entry = earlier
+        else:
+            entry = Entry(item.name, item.key, "queued", url, str(uuid.uuid4()))
+            # Noted before it is queued: after a crash in between the server is asked for it.
+            self.manifest.note(entry)
+        prompt = deepcopy(self.prompt)
+        for (node, name), path in item.files.items():
+            uploaded = await client.upload(path.read_bytes(), path.name, UPLOADS)
+            prompt[node]["inputs"][name] = uploaded
+        start = time.monotonic()
+
+        def progress(title: str, step: int, steps: int) -> None:
+            self.listener.step(item.name, url, title, step, steps)
+
+        try:
+            outputs = await client.run(prompt, entry.job, progress, self.settings.timeout)
+        except asyncio.CancelledError:
+            self.manifest.note(replace(entry, state="failed", error="stopped"))
+            await client.withdraw(entry.job)
+            raise
+        seconds = round(time.monotonic() - start, 2)
+        files = await self._fetch(client, item, outputs)
+        texts = {
+            title_of(prompt, node): [str(line) for line in shown["text"]]
+            for node, shown in outputs.items()
+            if shown.get("text")
+        }
+        return replace(entry, state="done", files=files, texts=texts, seconds=seconds)
+
+    async def _fetch(self, client: ComfyClient, item: Item, outputs: dict) -> dict[str, int]:
+        """Download what the job made; returns the size of each file by its name."""
+        kinds = ("output", "temp") if self.settings.previews else ("output",)
+        files: dict[str, int] = {}
+        for node in filter(outputs.get, self.prompt):
+            made = [thing for things in outputs[node].values() for thing in things]
+            for saved in made:
+                if not isinstance(saved, dict) or saved.get("type") not in kinds:
+                    continue
+                data = await client.download(saved)
+                title = re.sub(r"[^\w.-]+", "_", title_of(self.prompt, node))
+                name = f"{item.name}_{title}{Path(saved['filename']).suffix}"
+                files[keep(data, self.manifest.folder, name, files)] = len(data)
+        return files
+
+    def _finish(self, item: Item, entry: Entry, skipped: bool = False) -> None:
+        self.entries[id(item)] = entry
+        self.listener.finished(entry, skipped)
+        if skipped:
+            return
+        self.manifest.note(entry)
+        self.unfinished -= 1
+        if not self.unfinished:
+            self.all_finished.set()
+
+    def _fail(self, item: Item, reason: str) -> None:
+        self._finish(item, Entry(item.name, item.key, "failed", error=reason))
+
+    def _try_again(self, item: Item, lost: ServerLost) -> None:
+        """Give an item whose server was lost to whoever is free; too many losses are its fault."""
+        item.blame += BLAME if lost.began else 1
+        if item.blame < LOSSES * BLAME:
+            self.listener.warn(f"{item.name}: {lost}; trying again")
+            self.todo.put_nowait(item)
+        else:
+            self._fail(item, f"{lost}; given up, because it took its server down again and again")
+
+
+def keep(data: bytes, folder: Path, name: str, taken: Collection[str] = ()) -> str:
+    """Write a file complete or not at all, and never over another; returns its name in `folder`.
+
+    Where the name is in use, `-2`, `-3` ... is put behind it, unless that file holds the same bytes
+    and is not in `taken`: then it is the one that a run wrote just before it was killed.
+    """
+    wanted = folder / name
+    wanted.parent.mkdir(parents=True, exist_ok=True)
+    part = wanted.with_name(f".{wanted.name}.part")
+    with part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        for number in itertools.count(1):
+            path = wanted if number == 1 else wanted.with_stem(f"{wanted.stem}-{number}")
+            free = path.relative_to(folder).as_posix()
+            if free in taken:
+                continue
+            if path.exists():
+                if path.read_bytes() == data:
+                    return free
+                continue
+            _move_to_free_name(part, path)
+            return free
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _move_to_free_name(part: Path, path: Path) -> None:
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        os.rename(part, path)
+
+
+def _key(prompt: dict, item: Item) -> str:
+    """What the result depends on: the workflow and the contents of the files put into it."""
+    contents = {
+        f"{node}.{name}": hashlib.sha256(path.read_bytes()).hexdigest()
+        for (node, name), path in item.files.items()
+    }
+    whole = json.dumps([prompt, contents], sort_keys=True)
+    return hashlib.sha256(whole.encode()).hexdigest()[:32]
