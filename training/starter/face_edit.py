@@ -14,20 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...techniques.mask_weighted_loss import mask_weighted_loss
 from ...techniques.text_adapter import FaceAwareTextAdapter
 from ..loop import Run, cosine_rate, train
 from .inpainting import LatentSet
 from .networks import build_scheduler
 from .tokenizer import tokenize
 from .unet import draw_captions, noise_examples
-
-
-def mask_weighted_loss(predicted: Tensor, noise: Tensor, mask: Tensor, alpha: float) -> Tensor:
-    """Return E[mean_i (M_i + alpha) (predicted_i - noise_i)^2], equations 4 and 5.
-
-    predicted, noise [B, 4, h, w]; mask [B, 1, h, w] in 0..1.
-    """
-    return ((mask + alpha) * (predicted - noise).square()).mean()
 
 
 def train_face_edit(

@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 import torch
+from visage.techniques.mask_weighted_loss import mask_weighted_loss
 from visage.training.starter.augment import MIRROR_PAIRS, mirror_labels
 from visage.training.starter.dataset import PortraitSet
-from visage.training.starter.face_edit import mask_weighted_loss
 from visage.training.starter.inpainting import encode_examples, random_mask
 from visage.training.starter.networks import LATENT_SCALE, build_scheduler, build_vae
 from visage.training.starter.recipe import RECIPE, read_recipe

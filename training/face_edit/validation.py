@@ -1,0 +1,67 @@
+"""Pictures that show how far a training has come: the same edits from the same noise each time."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ...engines.interface import Denoiser
+from ...engines.sampling import add_noise, masked, sample_euler, seeded_noise
+from ...engines.trainable import TrainableModel
+from ...techniques.text_adapter import adapt_text
+from .cache import Cache, read_latents, read_text
+from .learner import FaceEditLearner
+
+GUIDANCE = 5.0
+SEED = 42
+
+
+@torch.no_grad()
+def draw_validation(
+    learner: FaceEditLearner,
+    model: TrainableModel,
+    cache: Cache,
+    steps: int,
+    device: torch.device,
+) -> Tensor:
+    """Two rows [2 S, N S, 3] in 0..1: the pictures as the VAE gives them back, and their edits.
+
+    Each is edited with its own first caption, so the edit should show a face of that description.
+    """
+    stored = [read_latents(example) for example in cache.examples]
+    latents = torch.stack([item["pictures"][0] for item in stored]).to(device)
+    mask = torch.stack([item["mask"] for item in stored]).to(device)
+    concat = torch.cat((mask, torch.stack([item["masked"][0] for item in stored]).to(device)), 1)
+    positive = torch.stack([read_text(example.texts[0]) for example in cache.examples]).to(device)
+    negative = read_text(cache.empty_text).to(device).expand_as(positive)
+    if learner.adapter is not None:
+        strength = learner.config.adapter_strength
+        positive = adapt_text(positive, mask.squeeze(1), learner.adapter, strength)
+    noise, sigmas = seeded_noise(latents, SEED), model.schedule.schedule("normal", steps).to(device)
+    denoiser = _denoiser(learner, model, torch.cat((positive, negative)), concat)
+    denoiser = masked(denoiser, latents, noise, mask)
+    start = add_noise(latents, noise, sigmas[0], model.schedule.sigma_max)
+    edited = sample_euler(denoiser, start, sigmas)
+    with model.encoders(device):
+        rows = [model.decode(part / model.latent_scale) for part in (latents, edited)]
+    return torch.cat([torch.cat(list(row), dim=1) for row in rows])
+
+
+def _denoiser(
+    learner: FaceEditLearner, model: TrainableModel, text: Tensor, concat: Tensor
+) -> Denoiser:
+    """The learning network under guidance; text [2 B, T, d] holds positive, then negative ones."""
+
+    def denoise(x: Tensor, sigma: Tensor, **_) -> Tensor:
+        level = sigma.view(-1, 1, 1, 1)
+        scale = (level**2 + 1).sqrt()
+        shown = torch.cat((x / scale, concat), dim=1).repeat(2, 1, 1, 1)
+        timesteps = model.schedule.timestep(sigma).repeat(2)
+        output = learner.network(shown, timesteps, text).float()
+        positive, negative = output.chunk(2)
+        output = negative + (positive - negative) * GUIDANCE
+        if learner.prediction == "epsilon":
+            return x - output * level
+        return x / scale**2 - output * level / scale
+
+    return denoise
