@@ -20,7 +20,7 @@ from diffusers.loaders.single_file_utils import (
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from ..models.checkpoints import read_weights
+from ..models.checkpoints import load_strictly, read_weights
 from .comfyui_location import find_comfyui
 from .diffusers import DiffusersEngine
 
@@ -52,23 +52,22 @@ def load_single_file(path: Path, tokenizer: Path | None = None) -> DiffusersEngi
                 f"{path} is not a Stable Diffusion 1.x checkpoint: it has no {what} ({prefix}...). "
                 "Give a full checkpoint file, or a diffusers folder."
             )
-    unet = _build(UNet2DConditionModel, _unet_config(weights))
-    _fill(unet, convert_ldm_unet_checkpoint(dict(weights), unet.config), path)
-    vae = _build(AutoencoderKL, _vae_config(weights))
-    _fill(vae, convert_ldm_vae_checkpoint(dict(weights), vae.config), path)
     words = CLIPTokenizer.from_pretrained(_tokenizer_folder(tokenizer), model_max_length=_TOKENS)
-    text_encoder = CLIPTextModel(CLIPTextConfig(**_text_config(weights, words)))
-    _fill_text(text_encoder, weights, path)
-    for part in (unet, vae, text_encoder):
-        part.eval().requires_grad_(False)
+    text_config = _text_config(weights, words)
+    kind = "a Stable Diffusion 1.x checkpoint"
+    unet = _build(UNet2DConditionModel, _unet_config(weights))
+    load_strictly(unet, convert_ldm_unet_checkpoint(dict(weights), unet.config), path, kind)
+    vae = _build(AutoencoderKL, _vae_config(weights))
+    load_strictly(vae, convert_ldm_vae_checkpoint(dict(weights), vae.config), path, kind)
+    text_encoder = CLIPTextModel(CLIPTextConfig(**text_config))
+    load_strictly(text_encoder, _text_weights(text_encoder, weights), path, kind)
     return DiffusersEngine(unet, vae, text_encoder, words, SD1_SCHEDULER)
 
 
 def _build(kind: type, config: dict[str, Any]) -> nn.Module:
     # Filling 860 million weights with random numbers first would take half a minute.
     with torch.device("meta"):
-        network = kind.from_config(config)
-    return network.to_empty(device="cpu")
+        return kind.from_config(config)
 
 
 def _unet_config(weights: dict[str, Tensor]) -> dict[str, Any]:
@@ -146,19 +145,11 @@ def _tokenizer_folder(given: Path | None) -> Path:
     return Path(folder)
 
 
-def _fill(network: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
-    try:
-        network.load_state_dict({name: value.float() for name, value in weights.items()})
-    except RuntimeError as error:
-        raise ValueError(f"{path} is built unlike Stable Diffusion 1.x: {error}") from error
-
-
-def _fill_text(network: CLIPTextModel, weights: dict[str, Tensor], path: Path) -> None:
+def _text_weights(network: CLIPTextModel, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     # transformers 4 puts the prefix before every name and transformers 5 does not.
     prefix = "" if hasattr(network, "text_model") else "text_model."
-    converted = {
+    return {
         name.removeprefix(prefix): value
         for name, value in convert_ldm_clip_checkpoint(weights).items()
         if not name.endswith("position_ids")
     }
-    _fill(network, converted, path)
