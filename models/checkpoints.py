@@ -13,6 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from .damage import what_to_do
+
 _WRAPPERS = ("state_dict", "model", "params_ema", "params")
 
 
@@ -30,16 +32,9 @@ def _existing(path: str | Path) -> Path:
 
 
 def _damaged(path: Path, reason: Exception) -> ValueError:
-    with path.open("rb") as file:
-        head = file.read(64)
-    if head.startswith(b"version https://git-lfs"):
-        advice = "It is a Git LFS pointer, not the weights: run `git lfs pull`."
-    elif head.lstrip()[:1] == b"<":
-        advice = "It is a web page, not the weights: download the file itself."
-    else:
-        advice = "It is truncated, damaged or of another kind: get the file again."
     return ValueError(
-        f"Cannot read weights from {path} ({path.stat().st_size} bytes): {reason}. {advice}"
+        f"Cannot read weights from {path} ({path.stat().st_size} bytes): {reason}. "
+        f"{what_to_do(path)}"
     )
 
 

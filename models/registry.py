@@ -1,13 +1,15 @@
 """Which model files the nodes take: their folder, extensions, licence, and where to get them.
 
-ComfyUI's `folder_paths` module is passed in, so that this also serves where there is no ComfyUI.
+ComfyUI's `folder_paths` module is passed in, so that this also serves where there is no ComfyUI;
+nor does it need torch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 
 from .starter_files import starter_file
 
@@ -16,7 +18,11 @@ BUILT_IN = "starter (built in)"
 
 @dataclass(frozen=True)
 class ModelKind:
-    """A kind of model file; `folder` is both ComfyUI's folder key and the folder's name."""
+    """A kind of model file; `folder` is both ComfyUI's folder key and the folder's name.
+
+    `known_files` are names that public files of this kind go by, and `marks` prefixes of tensor
+    names that only this kind has.
+    """
 
     key: str
     folder: str
@@ -24,6 +30,12 @@ class ModelKind:
     what: str
     licence: str
     where_from: str
+    known_files: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
+
+    def how_to_get(self) -> str:
+        """Where such a file comes from, as nodes and `visage doctor` say it."""
+        return f"Get it at: {self.where_from} (licence: {self.licence})"
 
 
 KINDS: dict[str, ModelKind] = {
@@ -40,6 +52,8 @@ KINDS: dict[str, ModelKind] = {
                 "https://github.com/xinntao/facexlib/releases (parsing_bisenet.pth) or "
                 "https://github.com/yakhyo/face-parsing/releases (resnet18.pt, resnet34.pt)"
             ),
+            known_files=("79999_iter.pth", "parsing_bisenet.pth", "resnet18.pt", "resnet34.pt"),
+            marks=("cp.resnet.", "fpn.backbone."),
         ),
         ModelKind(
             key="face_edit",
@@ -48,6 +62,7 @@ KINDS: dict[str, ModelKind] = {
             what="face-edit weights for a 9-channel inpainting model",
             licence="that of the data it was trained on",
             where_from="your own fine-tuning, for the model that it is used with",
+            marks=("visage_text_adapter.",),
         ),
         ModelKind(
             key="ip_adapter",
@@ -57,9 +72,71 @@ KINDS: dict[str, ModelKind] = {
             what="an IP-Adapter for the checkpoint's family (SD 1.5 or SDXL)",
             licence="Apache-2.0; FaceID files: non-commercial research",
             where_from="the links in https://github.com/tencent-ailab/IP-Adapter",
+            known_files=(
+                "ip-adapter_sd15.safetensors",
+                "ip-adapter-plus_sd15.safetensors",
+                "ip-adapter-plus-face_sd15.safetensors",
+                "ip-adapter_sdxl_vit-h.safetensors",
+            ),
+            marks=("image_proj.", "ip_adapter."),
         ),
     )
 }
+
+COMFYUI_KINDS: dict[str, ModelKind] = {
+    kind.key: kind
+    for kind in (
+        ModelKind(
+            key="checkpoint",
+            folder="checkpoints",
+            extensions=frozenset({".safetensors", ".ckpt", ".pt", ".pth"}),
+            what="a checkpoint; face editing takes a Stable Diffusion 1.5 inpainting one",
+            licence="CreativeML OpenRAIL-M",
+            where_from=(
+                "https://huggingface.co/stable-diffusion-v1-5/stable-diffusion-inpainting "
+                "(sd-v1-5-inpainting.ckpt)"
+            ),
+            known_files=("sd-v1-5-inpainting.ckpt", "sd-v1-5-inpainting.safetensors"),
+            marks=("model.diffusion_model.",),
+        ),
+        ModelKind(
+            key="clip_vision",
+            folder="clip_vision",
+            extensions=frozenset({".safetensors", ".bin", ".pt", ".pth", ".ckpt"}),
+            what="a CLIP image encoder, which an IP-Adapter needs",
+            licence="MIT",
+            where_from=(
+                "https://huggingface.co/h94/IP-Adapter (models/image_encoder/model.safetensors)"
+            ),
+            marks=("vision_model.",),
+        ),
+        ModelKind(
+            key="lora",
+            folder="loras",
+            extensions=frozenset({".safetensors", ".ckpt", ".pt", ".pth", ".bin"}),
+            what="a LoRA for the checkpoint's family",
+            licence="its maker's",
+            where_from="Train Style LoRA, kohya's tools, PEFT, or the maker of a style",
+            marks=("lora_unet_", "lora_te_", "base_model.model."),
+        ),
+    )
+}
+"""Kinds that ComfyUI's own nodes load, which our workflows use."""
+
+ALL_KINDS = {**KINDS, **COMFYUI_KINDS}
+
+
+def kind_of(
+    file_name: str, tensors: Iterable[str] = (), metadata: Mapping[str, str] = MappingProxyType({})
+) -> str | None:
+    """The key of a file's kind, by what it contains or by its name; None if unknown."""
+    if metadata.get("visage.kind") in ALL_KINDS:
+        return metadata["visage.kind"]
+    names = tuple(tensors)
+    for key, kind in ALL_KINDS.items():
+        if kind.marks and any(name.startswith(kind.marks) for name in names):
+            return key
+    return next((key for key, kind in ALL_KINDS.items() if file_name in kind.known_files), None)
 
 
 def register_folders(folder_paths: ModuleType) -> None:
@@ -93,7 +170,7 @@ def locate(key: str, name: str, folder_paths: ModuleType) -> Path:
         raise FileNotFoundError(
             f"No file {name!r}, which should be {kind.what}. "
             f"Searched: {', '.join(folder_paths.get_folder_paths(kind.folder))}. "
-            f"Found: {', '.join(found) or 'nothing'}. Get it at: {kind.where_from} "
-            f"(licence: {kind.licence}); or choose {BUILT_IN!r}."
+            f"Found: {', '.join(found) or 'nothing'}. {kind.how_to_get()}; "
+            f"or choose {BUILT_IN!r}."
         )
     return Path(path)

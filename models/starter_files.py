@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
-
-from .checkpoints import read_weights
+if TYPE_CHECKING:
+    from torch import Tensor
 
 STARTER = Path(__file__).parent / "starter"
 
@@ -69,6 +68,9 @@ def read_text_encoder(folder: Path = STARTER) -> dict[str, Tensor]:
 
     transformers 4 writes the prefix and transformers 5 does not; here all files look alike.
     """
+    # Only here: to know where the files lie takes no torch.
+    from .checkpoints import read_weights
+
     weights = read_weights(starter_file("text_encoder", folder))
     return {
         name.removeprefix("text_model."): value
