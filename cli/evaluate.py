@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
+from pathlib import Path
 
 
 def add_evaluate_command(subparsers: argparse._SubParsersAction) -> None:
@@ -14,18 +16,24 @@ def add_evaluate_command(subparsers: argparse._SubParsersAction) -> None:
     starter = kinds.add_parser("starter", help="measure the built-in starter models")
     starter.add_argument("--quick", action="store_true", help="a small sample, in under a minute")
     starter.add_argument("--json", action="store_true", help="print one JSON object")
+    starter.add_argument("--out", type=Path, help="also write figures and sample counts here")
     starter.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
     from ..evaluation.starter import FULL, QUICK, evaluate
 
-    figures = evaluate(QUICK if options.quick else FULL, _say)
+    report = evaluate(QUICK if options.quick else FULL, _say)
+    if options.out:
+        text = json.dumps(dataclasses.asdict(report), indent=2)
+        options.out.write_text(text + "\n", encoding="utf-8")
     if options.json:
-        print(json.dumps(figures))
+        print(json.dumps(report.figures))
         return 0
-    for name, value in figures.items():
+    for name, value in report.figures.items():
         print(f"{name:30} {value:.4f}")
+    for name, value in report.attributes.items():
+        print(f"  prompt names {name:16} {value:.3f}")
     return 0
 
 

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 
+from .train_style_adapter import add_style_adapter_command
 from .train_style_lora import add_style_lora_command
 
 
@@ -25,6 +26,7 @@ def add_train_command(subparsers: argparse._SubParsersAction) -> None:
     )
     starter.set_defaults(run=run_starter)
     add_style_lora_command(kinds)
+    add_style_adapter_command(kinds)
     _add_face_edit(kinds)
 
 

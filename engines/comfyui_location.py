@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).absolute().parent.parent
@@ -36,3 +37,16 @@ def comfyui_version(folder: Path) -> str:
 
 def _is_comfyui(folder: Path) -> bool:
     return (folder / "main.py").is_file() and (folder / "comfyui_version.py").is_file()
+
+
+def import_comfyui(folder: Path) -> None:
+    """Bring ComfyUI into this process: `comfy` and `nodes` can be imported afterwards.
+
+    Without CUDA it runs on the CPU.
+    """
+    import torch
+
+    sys.path.insert(0, str(folder))
+    from comfy.cli_args import args
+
+    args.cpu = not torch.cuda.is_available()

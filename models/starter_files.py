@@ -21,6 +21,7 @@ FILES = {
     "text_encoder": "text_encoder/model.safetensors",
     "face_parser": "face_parser/model.safetensors",
     "face_edit": "face_edit/model.safetensors",
+    "ip_adapter": "ip_adapter/model.safetensors",
     "tokenizer": "tokenizer/vocab.json",
     "scheduler": "scheduler/scheduler_config.json",
 }

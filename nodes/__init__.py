@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import crops, face_edit, face_mask, pixel_blend, soft_mask, starter, style_lora
+from . import (
+    crops,
+    face_edit,
+    face_mask,
+    pixel_blend,
+    soft_mask,
+    starter,
+    style_adapter,
+    style_lora,
+)
 
 NODES: list[type[io.ComfyNode]] = [
     *starter.NODES,
@@ -17,6 +26,7 @@ NODES: list[type[io.ComfyNode]] = [
     *face_edit.NODES,
     *pixel_blend.NODES,
     *style_lora.NODES,
+    *style_adapter.NODES,
 ]
 
 

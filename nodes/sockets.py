@@ -9,3 +9,5 @@ TextAdapterSocket = io.Custom("VISAGE_TEXT_ADAPTER")
 CropsSocket = io.Custom("VISAGE_CROPS")
 TrajectorySocket = io.Custom("VISAGE_TRAJECTORY")
 RegionsSocket = io.Custom("VISAGE_REGIONS")
+# Spelled as other packs spell it, so that their loaders fit as well.
+IPAdapterSocket = io.Custom("IPADAPTER")

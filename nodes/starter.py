@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..engines.comfyui import load_starter
-from ..models.starter_files import FILES, starter_file
+from ..models.starter_files import FILES, STARTER
 
 
 class VisageLoadStarter(io.ComfyNode):
@@ -40,7 +40,8 @@ class VisageLoadStarter(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls) -> str:
-        return " ".join(str(starter_file(part).stat().st_mtime_ns) for part in FILES)
+        paths = (STARTER / file for file in FILES.values())
+        return " ".join(str(path.stat().st_mtime_ns) for path in paths if path.is_file())
 
     @classmethod
     def execute(cls) -> io.NodeOutput:

@@ -1,35 +1,42 @@
-"""The shipped starter models are at least as good as their card says, on a small sample."""
+"""The shipped starter models are as good as the figures beside their card say, on a small sample.
+
+Few pictures measure less surely than many, so each figure has a margin: about three times what it
+varied by between samples of this size. The photographs are the same ones in every sample.
+"""
+
+import json
 
 import pytest
-import torch
 
 pytest.importorskip("diffusers")
 
-from visage.engines.diffusers import DiffusersEngine
-from visage.evaluation.parsing import astronaut_iou, parser_figures
-from visage.evaluation.reconstruction import vae_figures
-from visage.evaluation.starter import size_in_mib
-from visage.models.face_parser import load_face_parser
-from visage.models.starter_files import starter_file
+from visage.evaluation.starter import Samples, evaluate, size_in_mib
+from visage.models.starter_files import STARTER
+
+STATED = json.loads((STARTER / "figures.json").read_text(encoding="utf-8"))["figures"]
+MARGINS = {
+    "parser_miou": 0.12,
+    "parser_face_iou": 0.05,
+    "astronaut_iou": 0.01,
+    "vae_psnr_faces": 1.5,
+    "vae_psnr_photos": 0.1,
+    "prompt_attribute_accuracy": 0.35,
+}
 
 
-@torch.inference_mode()
-def test_the_face_parser_parses_unseen_people():
-    figures = parser_figures(load_face_parser(starter_file("face_parser")), 12)
-    assert figures["parser_face_iou"] > 0.83
-    assert figures["parser_miou"] > 0.38
+@pytest.fixture(scope="module")
+def measured() -> dict[str, float]:
+    return evaluate(Samples(portraits=10, people_per_attribute=1), lambda _: None).figures
 
 
-@torch.inference_mode()
-def test_the_face_of_the_astronaut_is_found():
-    assert astronaut_iou(load_face_parser(starter_file("face_parser"))) > 0.9
+@pytest.mark.parametrize("name", MARGINS)
+def test_no_figure_is_lower_than_stated(measured, name):
+    assert measured[name] >= STATED[name] - MARGINS[name]
 
 
-@torch.inference_mode()
-def test_the_autoencoder_keeps_unseen_pictures():
-    figures = vae_figures(DiffusersEngine.load(), 8)
-    assert figures["vae_psnr_faces"] > 22.5
-    assert figures["vae_psnr_photos"] > 21
+def test_every_stated_figure_is_measured_again(measured):
+    assert list(measured) == list(STATED)
+    assert set(MARGINS) == set(STATED) - {"total_mib"}
 
 
 def test_all_files_together_stay_small():

@@ -26,6 +26,8 @@ NODES = {
     "VisageSoftInpaint",
     "VisagePixelBlend",
     "VisageTrainStyleLora",
+    "VisageLoadIPAdapter",
+    "VisageStyleAdapter",
 }
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 LATENT_SCALE = 0.18215
@@ -58,6 +59,13 @@ def build_unet(network: Mapping[str, Any], text_width: int, latent_size: int):
         attention_head_dim=tuple(network["heads"]),
         norm_num_groups=NORM_GROUPS,
     )
+
+
+def silence(layers: Iterable[nn.Module]) -> None:
+    """Set the weights and biases of some layers to zero."""
+    for layer in layers:
+        for parameter in layer.parameters():
+            nn.init.zeros_(parameter)
 
 
 def build_scheduler() -> DDIMScheduler:

@@ -17,7 +17,21 @@ import torch
 from .dataset import PortraitSet, load_set, render_set
 
 RECIPE = Path(__file__).with_name("recipe.json")
-STAGES = ("data", "tokenizer", "vae", "vae_decoder", "text", "unet", "face_parser", "face_edit")
+STAGES = (
+    "data",
+    "tokenizer",
+    "vae",
+    "vae_decoder",
+    "text",
+    "unet",
+    "face_parser",
+    "face_edit",
+    "people",
+    "scenes",
+    "face_embedder",
+    "face_detector",
+    "image_encoder",
+)
 
 
 def read_recipe(path: Path = RECIPE) -> dict[str, Any]:
@@ -124,6 +138,43 @@ class Recipe:
             self.examples,
             self.work,
         )
+
+    @cached_property
+    def people(self) -> PortraitSet:
+        """More people than `data` has, in pictures of half the size."""
+        settings = self.settings["people"]
+        folder, count = self.work / "people", settings["portraits"]
+        render_set(folder, "train", count, settings["size"])
+        return load_set(folder, "train", count)
+
+    @cached_property
+    def scenes(self):
+        from .scenes import load_scenes, render_scenes
+
+        settings = self.settings["scenes"]
+        render_scenes(self.work, settings["count"], settings["size"])
+        return load_scenes(self.work, settings["count"])
+
+    @cached_property
+    def face_embedder(self):
+        from .face_embedder import train_face_embedder
+
+        settings = self.settings["face_embedder"]
+        return train_face_embedder(settings, self.seed, self.people, self.work)
+
+    @cached_property
+    def face_detector(self):
+        from .face_detector import train_face_detector
+
+        settings = self.settings["face_detector"]
+        return train_face_detector(settings, self.seed, self.people, self.scenes, self.work)
+
+    @cached_property
+    def image_encoder(self):
+        from .image_encoder import train_image_encoder
+
+        settings = self.settings["image_encoder"]
+        return train_image_encoder(settings, self.seed, self.people, self.work)
 
 
 def run(settings: Mapping[str, Any], work: Path, stage: str, threads: int | None = None) -> None:

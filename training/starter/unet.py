@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers.models.attention_processor import AttnProcessor
+from diffusers.models.resnet import ResnetBlock2D
+from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import Tensor
 
 from ..loop import AveragedWeights, Run, step_generator, train, trapezoid_rate
 from .inpainting import LatentSet
-from .networks import build_scheduler, build_unet
+from .networks import build_scheduler, build_unet, silence
 from .tokenizer import tokenize
 
 
@@ -52,6 +54,16 @@ def min_snr_weight(scheduler, timesteps: Tensor, gamma: float) -> Tensor:
     return (ratio.clamp(max=gamma) / ratio)[:, None, None, None]
 
 
+def start_silent(unet) -> None:
+    """Let every residual branch and the output start at zero: the error falls sooner.
+
+    Dhariwal and Nichol, "Diffusion Models Beat GANs on Image Synthesis", NeurIPS 2021.
+    """
+    silence(block.conv2 for block in unet.modules() if isinstance(block, ResnetBlock2D))
+    silence(block.proj_out for block in unet.modules() if isinstance(block, Transformer2DModel))
+    silence([unet.conv_out])
+
+
 def train_unet(
     recipe: dict[str, Any],
     seed: int,
@@ -64,7 +76,9 @@ def train_unet(
     """Train the UNet and return its averaged weights in a UNet2DConditionModel."""
     torch.manual_seed(seed)
     width, latent_size = text_encoder.config.hidden_size, examples.latents.shape[-1]
-    unet = build_unet(recipe["network"], width, latent_size).to(memory_format=torch.channels_last)
+    unet = build_unet(recipe["network"], width, latent_size)
+    start_silent(unet)
+    unet = unet.to(memory_format=torch.channels_last)
     # At 256 tokens plain attention is twice as fast on a CPU as the fused kernel's backward pass.
     unet.set_attn_processor(AttnProcessor())
     scheduler = build_scheduler()

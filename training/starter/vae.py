@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..loop import AveragedWeights, Run, train, trapezoid_rate
 from .augment import jitter_colour, random_crop
 from .dataset import PortraitSet, photographs
-from .networks import LATENT_SCALE, build_vae
+from .networks import LATENT_SCALE, build_vae, silence
 
 
 def _batch(recipe: dict, portraits: PortraitSet, photos: list[np.ndarray], rng) -> Tensor:
@@ -62,13 +62,8 @@ def start_with_colours(vae) -> None:
     takes it from end to end: each axis c travels as the pair (c, -c), since silu(c) - silu(-c) is
     c, beside a constant pair (ANCHOR, -ANCHOR), and the residual branches start at zero.
     """
-    for block in vae.modules():
-        if isinstance(block, ResnetBlock2D):
-            nn.init.zeros_(block.conv2.weight)
-            nn.init.zeros_(block.conv2.bias)
-        if isinstance(block, Attention):
-            nn.init.zeros_(block.to_out[0].weight)
-            nn.init.zeros_(block.to_out[0].bias)
+    silence(block.conv2 for block in vae.modules() if isinstance(block, ResnetBlock2D))
+    silence(block.to_out[0] for block in vae.modules() if isinstance(block, Attention))
     encoder, decoder = vae.encoder, vae.decoder
     box = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]) / 4
     tent = torch.outer(torch.tensor([1.0, 2.0, 1.0]), torch.tensor([1.0, 2.0, 1.0])) / 16
@@ -87,7 +82,7 @@ def start_with_colours(vae) -> None:
     _enter(decoder.conv_in, torch.eye(3, 4))
     for block in decoder.up_blocks:
         _carry(block, [sampler.conv for sampler in block.upsamplers or ()], carried, tent)
-    nn.init.zeros_(decoder.conv_out.weight)
+    silence([decoder.conv_out])
     _leave(decoder.conv_out, torch.linalg.inv(COLOUR_AXES))
 
 

@@ -10,10 +10,10 @@ from visage.techniques.mask_weighted_loss import mask_weighted_loss
 from visage.training.starter.augment import MIRROR_PAIRS, mirror_labels
 from visage.training.starter.dataset import PortraitSet
 from visage.training.starter.inpainting import encode_examples, random_mask
-from visage.training.starter.networks import LATENT_SCALE, build_scheduler, build_vae
+from visage.training.starter.networks import LATENT_SCALE, build_scheduler, build_unet, build_vae
 from visage.training.starter.recipe import RECIPE, read_recipe
 from visage.training.starter.tokenizer import load_tokenizer, tokenize, train_tokenizer
-from visage.training.starter.unet import min_snr_weight, noise_examples
+from visage.training.starter.unet import min_snr_weight, noise_examples, start_silent
 from visage.training.starter.vae import standardise_latents, start_with_colours, train_decoder
 
 
@@ -145,3 +145,12 @@ def test_the_shipped_recipe_reads_and_a_broken_one_says_so(tmp_path):
         read_recipe(broken)
     with pytest.raises(ValueError, match="cannot be read"):
         read_recipe(tmp_path / "absent.json")
+
+
+def test_a_silent_unet_says_nothing_and_still_learns():
+    unet = build_unet({"block_out_channels": [32] * 4, "heads": [1] * 4}, 16, 8)
+    start_silent(unet)
+    predicted = unet(torch.randn(2, 9, 8, 8), torch.tensor([5, 900]), torch.randn(2, 5, 16)).sample
+    assert not predicted.any()
+    (predicted - 1).square().mean().backward()
+    assert unet.conv_out.weight.grad.abs().max() > 0
