@@ -12,7 +12,7 @@ from .train_style_lora import add_style_lora_command
 
 
 def add_train_command(subparsers: argparse._SubParsersAction) -> None:
-    """Add `visage train starter` and `visage train face-edit`."""
+    """Add `visage train` and its kinds of training."""
     parser = subparsers.add_parser("train", help="train models")
     kinds = parser.add_subparsers(dest="what", required=True)
     starter = kinds.add_parser("starter", help="make the built-in starter models again")

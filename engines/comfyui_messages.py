@@ -1,0 +1,16 @@
+"""Telling the user something on a node, without stopping the graph. Only inside ComfyUI."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+
+def tell(node_id: str, text: str) -> None:
+    """Show a line under the node on the canvas, and write it to ComfyUI's log."""
+    logging.warning("Visage, node %s: %s", node_id, text)
+    # Where graphs are run without ComfyUI's server, the log is all there is.
+    server = sys.modules.get("server")
+    running = getattr(getattr(server, "PromptServer", None), "instance", None)
+    if running is not None:
+        running.send_progress_text(text, node_id)
