@@ -15,8 +15,11 @@ from .workflow import (
     picture_inputs,
     read_workflow,
     set_input,
-    title_of,
 )
+
+
+SAMPLES = Path(__file__).resolve().parent.parent / "web" / "samples"
+"""The pictures that the shipped workflows name."""
 
 
 def ask_servers(urls: list[str], warn: Callable[[str], None]) -> dict[str, dict]:
@@ -84,9 +87,5 @@ def _local(prompt: dict, place: Place, object_info: dict, beside: Path) -> Path 
     options = input_settings(declared_inputs(node, object_info)[place[1]]).get("options", [])
     if name in options:
         return None
-    path = next((path for path in (Path(name), beside / name) if path.is_file()), None)
-    if path is None and "/" in name.replace("\\", "/"):
-        raise FileNotFoundError(
-            f"{title_of(prompt, place[0])}: {name} is neither on this machine nor on the server."
-        )
-    return path
+    places = (Path(name), beside / name, SAMPLES / name)
+    return next((path for path in places if path.is_file()), None)

@@ -44,11 +44,13 @@ def _wrong(value: Any, declared: list, prompt: dict, object_info: dict) -> Itera
         return
     settings = input_settings(declared)
     chosen = value["__value__"] if isinstance(value, dict) and "__value__" in value else value
-    if input_kind(declared) == "COMBO" and settings.get("options"):
+    if input_kind(declared) == "COMBO" and isinstance(settings.get("options"), list):
         chosen = chosen if isinstance(chosen, list) else [chosen]
         options = settings["options"]
         for choice in chosen:
-            if choice not in options:
+            # A picture in a folder, or with a note such as [output], is listed nowhere.
+            elsewhere = settings.get("image_upload") and ("/" in choice or choice.endswith("]"))
+            if choice not in options and not elsewhere:
                 yield f"{choice!r} is not on the server, which has: {_shown(options)}"
     elif isinstance(chosen, (int, float)):
         low, high = settings.get("min"), settings.get("max")
@@ -78,4 +80,4 @@ def _wrong_link(link: list, kind: str, prompt: dict, object_info: dict) -> Itera
 def _shown(options: list) -> str:
     names = [str(option) for option in options]
     more = f" and {len(names) - SHOWN_CHOICES} more" if len(names) > SHOWN_CHOICES else ""
-    return ", ".join(names[:SHOWN_CHOICES]) + more
+    return (", ".join(names[:SHOWN_CHOICES]) or "nothing") + more

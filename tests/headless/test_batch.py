@@ -100,9 +100,15 @@ class TestRefusals:
         assert said in capsys.readouterr().err
 
     def test_a_picture_that_is_nowhere(self, shared, workflow, capsys):
-        words = ["queue", str(workflow()), "--server", shared.url, "--set", "Picture.image=a/b.png"]
+        words = ["queue", str(workflow()), "--server", shared.url, "--set", "Picture.image=b.png"]
         assert main(words) == 2
-        assert "a/b.png is neither on this machine nor on the server" in capsys.readouterr().err
+        assert "Picture (LoadImage): image 'b.png' is not on the server" in capsys.readouterr().err
+
+    def test_what_only_the_server_can_judge_is_left_to_it(self, shared, workflow, tmp_path, capsys):
+        words = ("--server", shared.url, "--out", tmp_path / "out")
+        code, report = queue(capsys, workflow(), "--set", "Picture.image=a/b.png", *words)
+        assert code == 1
+        assert "Picture (LoadImage): Custom validation failed" in report["items"][0]["error"]
 
     def test_no_server(self, workflow, capsys):
         assert main(["queue", str(workflow()), "--server", "http://127.0.0.1:9"]) == 2

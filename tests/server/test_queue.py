@@ -58,7 +58,9 @@ def test_edits_every_picture_of_a_folder(server, folder, tmp_path, form, capsys)
 def test_names_a_model_that_the_server_lacks(server, tmp_path, capsys):
     words = ["queue", str(WORKFLOWS / "face_edit_sd15.json"), "--server", server.url]
     assert main([*words, "--out", str(tmp_path)]) == 2
-    assert "(CheckpointLoaderSimple): ckpt_name" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "Model (CheckpointLoaderSimple): ckpt_name 'sd-v1-5-inpainting.safetensors'" in said
+    assert "is not on the server, which has: nothing" in said
 
 
 def test_survives_a_kill_of_itself_and_of_the_server(comfyui_path, folder, tmp_path, capsys):
