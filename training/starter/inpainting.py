@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,13 +91,28 @@ class LatentSet:
         return {"latents": self.latents, "concat": self.concat, "portrait": self.portrait}
 
 
+def _digest(vae) -> str:
+    """Return a hash of the weights that decide what a picture's latent is."""
+    digest = hashlib.sha256()
+    for part in (vae.encoder, vae.quant_conv):
+        for value in part.state_dict().values():
+            digest.update(value.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
 @torch.no_grad()
 def encode_examples(
     vae, portraits: PortraitSet, size: int, variants: int, seed: int, path: Path
 ) -> LatentSet:
-    """Encode `variants` views of every portrait with a mask each; kept in `path`."""
+    """Encode `variants` views of every portrait with a mask each; kept in `path`.
+
+    What another autoencoder or number of views left in `path` is made again.
+    """
+    made_from = f"{variants} views, autoencoder {_digest(vae)}"
     if path.exists():
-        return LatentSet(**torch.load(path, weights_only=True))
+        kept = torch.load(path, weights_only=True)
+        if kept.pop("made_from", None) == made_from:
+            return LatentSet(**kept)
 
     def encode(image: Tensor) -> Tensor:
         pixels = (image * 2 - 1).movedim(-1, 1).contiguous(memory_format=torch.channels_last)
@@ -121,6 +137,6 @@ def encode_examples(
         owners.append(torch.tensor(order[start : start + 32]))
     examples = LatentSet(torch.cat(latents), torch.cat(concats), torch.cat(owners))
     temporary = path.with_suffix(".part")
-    torch.save(examples.state(), temporary)
+    torch.save({**examples.state(), "made_from": made_from}, temporary)
     os.replace(temporary, path)
     return examples

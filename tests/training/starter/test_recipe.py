@@ -114,8 +114,12 @@ def test_encoded_examples_are_kept_and_reused(vae, tmp_path):
     first = encode_examples(vae, data, 64, 2, 1, path)
     assert first.latents.shape == (6, 4, 8, 8) and first.concat.shape == (6, 5, 8, 8)
     assert first.portrait.tolist() == [0, 1, 2, 0, 1, 2]
-    again = encode_examples(None, data, 64, 2, 1, path)
-    assert torch.equal(again.concat, first.concat)
+    written = path.stat().st_mtime_ns
+    assert torch.equal(encode_examples(vae, data, 64, 2, 1, path).concat, first.concat)
+    assert path.stat().st_mtime_ns == written
+    other = copy.deepcopy(vae)
+    torch.nn.init.zeros_(other.quant_conv.weight)
+    assert not torch.equal(encode_examples(other, data, 64, 2, 1, path).concat, first.concat)
     _, shown, noise, timesteps = noise_examples(first, 5, 3, 1, build_scheduler())
     assert shown.shape == (5, 9, 8, 8) and noise.shape == (5, 4, 8, 8)
     assert timesteps.min() >= 0 and timesteps.max() < 1000
