@@ -9,6 +9,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from . import (
     crops,
+    diffstyler,
     face_edit,
     face_mask,
     pixel_blend,
@@ -26,6 +27,7 @@ NODES: list[type[io.ComfyNode]] = [
     *face_edit.NODES,
     *pixel_blend.NODES,
     *style_lora.NODES,
+    *diffstyler.NODES,
     *style_adapter.NODES,
 ]
 

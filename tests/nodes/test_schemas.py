@@ -46,6 +46,9 @@ def test_every_node_of_the_design_is_there(schemas):
         "VisageSoftInpaint",
         "VisagePixelBlend",
         "VisageTrainStyleLora",
+        "VisageInvert",
+        "VisageStyleRegion",
+        "VisageDiffStyler",
         "VisageLoadIPAdapter",
         "VisageStyleAdapter",
     ]

@@ -26,6 +26,9 @@ NODES = {
     "VisageSoftInpaint",
     "VisagePixelBlend",
     "VisageTrainStyleLora",
+    "VisageInvert",
+    "VisageStyleRegion",
+    "VisageDiffStyler",
     "VisageLoadIPAdapter",
     "VisageStyleAdapter",
 }
