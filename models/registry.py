@@ -21,7 +21,7 @@ class ModelKind:
     """A kind of model file; `folder` is both ComfyUI's folder key and the folder's name.
 
     `known_files` are names that public files of this kind go by, and `marks` prefixes of tensor
-    names that only this kind has.
+    names that only this kind has. `built_in` says that the starter has one.
     """
 
     key: str
@@ -32,6 +32,7 @@ class ModelKind:
     where_from: str
     known_files: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
+    built_in: bool = True
 
     def how_to_get(self) -> str:
         """Where such a file comes from, as nodes and `visage doctor` say it."""
@@ -79,6 +80,16 @@ KINDS: dict[str, ModelKind] = {
                 "ip-adapter_sdxl_vit-h.safetensors",
             ),
             marks=("image_proj.", "ip_adapter."),
+        ),
+        ModelKind(
+            key="clipseg",
+            folder="visage_clipseg",
+            extensions=frozenset({".safetensors", ".bin"}),
+            what="CLIPSeg's weights, beside its config.json and its tokenizer's files",
+            licence="Apache-2.0",
+            where_from="https://huggingface.co/CIDAS/clipseg-rd64-refined (all files)",
+            marks=("clip.text_model.", "clip.vision_model."),
+            built_in=False,
         ),
     )
 }
@@ -152,7 +163,9 @@ def register_folders(folder_paths: ModuleType) -> None:
 def options(key: str, folder_paths: ModuleType) -> list[str]:
     """Return the names that a file widget offers: the built-in starter, then the user's files."""
     register_folders(folder_paths)
-    return [BUILT_IN, *folder_paths.get_filename_list(KINDS[key].folder)]
+    kind = KINDS[key]
+    files = folder_paths.get_filename_list(kind.folder)
+    return [BUILT_IN, *files] if kind.built_in else files
 
 
 def locate(key: str, name: str, folder_paths: ModuleType) -> Path:
@@ -164,13 +177,13 @@ def locate(key: str, name: str, folder_paths: ModuleType) -> Path:
     if name == BUILT_IN:
         return starter_file(key)
     kind = KINDS[key]
-    found = options(key, folder_paths)[1:]
+    found = [option for option in options(key, folder_paths) if option != BUILT_IN]
     path = folder_paths.get_full_path(kind.folder, name)
     if path is None:
         raise FileNotFoundError(
             f"No file {name!r}, which should be {kind.what}. "
             f"Searched: {', '.join(folder_paths.get_folder_paths(kind.folder))}. "
-            f"Found: {', '.join(found) or 'nothing'}. {kind.how_to_get()}; "
-            f"or choose {BUILT_IN!r}."
+            f"Found: {', '.join(found) or 'nothing'}. {kind.how_to_get()}"
+            f"{f'; or choose {BUILT_IN!r}' if kind.built_in else ''}."
         )
     return Path(path)

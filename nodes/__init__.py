@@ -13,6 +13,7 @@ from . import (
     face_edit,
     face_mask,
     pixel_blend,
+    prompt_mask,
     soft_mask,
     starter,
     style_adapter,
@@ -28,6 +29,7 @@ NODES: list[type[io.ComfyNode]] = [
     *pixel_blend.NODES,
     *style_lora.NODES,
     *diffstyler.NODES,
+    *prompt_mask.NODES,
     *style_adapter.NODES,
 ]
 

@@ -49,6 +49,7 @@ def test_every_node_of_the_design_is_there(schemas):
         "VisageInvert",
         "VisageStyleRegion",
         "VisageDiffStyler",
+        "VisagePromptMask",
         "VisageLoadIPAdapter",
         "VisageStyleAdapter",
     ]

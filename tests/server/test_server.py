@@ -29,6 +29,7 @@ NODES = {
     "VisageInvert",
     "VisageStyleRegion",
     "VisageDiffStyler",
+    "VisagePromptMask",
     "VisageLoadIPAdapter",
     "VisageStyleAdapter",
 }

@@ -1,0 +1,182 @@
+"""A mask from words: the face parser where they name its parts, CLIPSeg for everything else.
+
+DiffStyler (Li) lets words choose regions; here every candidate segment and its score are kept, so
+that a wrong choice can be seen, and all good segments are joined where the paper takes one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..models.face_classes import CLASSES, PRESETS
+from ..models.face_parser import FaceParser
+from .face_mask import face_mask
+from .region_overlay import COLOURS, draw_regions
+from .shapes import as_image, split_alpha
+
+# A segment is good when its score is at least this part of the best one's for the same words.
+GOOD = 0.5
+# Segments smaller than this part of the picture are noise.
+LEAST_SHARE = 0.001
+
+_WORDS: dict[str, tuple[str, ...]] = {
+    **{name.replace("_", " "): (name,) for name in CLASSES},
+    **PRESETS,
+    "brow": ("left_brow", "right_brow"),
+    "eyebrow": ("left_brow", "right_brow"),
+    "eye": PRESETS["eyes"],
+    "lip": PRESETS["lips"],
+    "ear": ("left_ear", "right_ear"),
+    "mouth": (*PRESETS["lips"], "mouth"),
+    "teeth": ("mouth",),
+    "spectacles": ("glasses",),
+    "eyeglasses": ("glasses",),
+    "cap": ("hat",),
+    "clothing": ("clothes",),
+    "head": (*PRESETS["face and hair"], "left_ear", "right_ear", "hat"),
+    "person": CLASSES[1:],
+    "people": CLASSES[1:],
+}
+_ARTICLES = re.compile(r"^(the|a|an|his|her|their)\s+")
+
+
+class SegmentByWords(Protocol):
+    """A network that finds words in pictures."""
+
+    def probabilities(self, image: Tensor, phrases: Sequence[str]) -> Tensor:
+        """Probability [B, K, H, W] of each phrase in pictures [B, H, W, 3] in 0..1."""
+        ...
+
+
+class Candidate(NamedTuple):
+    """A segment [H, W] that answers to some words, with a score in 0..1; kept in the mask?"""
+
+    words: str
+    mask: Tensor
+    score: float
+    good: bool
+
+
+@dataclass(frozen=True)
+class PromptMask:
+    """The mask [B, H, W], every candidate of each picture, and an overlay [B, h, w, 3]."""
+
+    mask: Tensor
+    candidates: list[list[Candidate]]
+    overlay: Tensor
+
+
+def split_phrases(text: str) -> list[str]:
+    """The things that a text names, separated by commas, semicolons or "and".
+
+    Raises ValueError where it names nothing.
+    """
+    named = [part.strip().lower() for part in re.split(r"[,;.\n]|\band\b", text, flags=re.I)]
+    phrases = [_ARTICLES.sub("", part) for part in named if part]
+    if not phrases:
+        raise ValueError("No words to look for. Name what to mask, such as 'hair' or 'hat, lips'.")
+    return phrases
+
+
+def named_parts(phrase: str) -> tuple[str, ...] | None:
+    """The face parser's classes that a phrase means; None where it means something else."""
+    for word in (phrase, phrase.removesuffix("s"), phrase.removesuffix("es")):
+        if word in _WORDS:
+            return _WORDS[word]
+    return None
+
+
+def mask_of_parts(image: Tensor, phrases: Sequence[str], parser: FaceParser) -> PromptMask:
+    """Mask the parts of faces that phrases name, in pictures [B, H, W, C].
+
+    A candidate's score is the parser's mean probability within it. Raises ValueError for a phrase
+    that names no part.
+    """
+    pictures, _ = split_alpha(as_image(image))
+    found = []
+    for phrase in phrases:
+        parts = named_parts(phrase)
+        if parts is None:
+            raise ValueError(
+                f"The face parser does not know {phrase!r}. It knows: {', '.join(sorted(_WORDS))}."
+            )
+        behind = parts == ("background",)
+        mask = face_mask(pictures, parser, CLASSES[1:] if behind else parts, soft=True).mask
+        found.append(1 - mask if behind else mask)
+    candidates = []
+    for row in range(len(pictures)):
+        named = []
+        for phrase, soft in zip(phrases, found, strict=True):
+            mask = (soft[row] > 0.5).float()
+            score = float((soft[row] * mask).sum() / mask.sum().clamp(min=1))
+            named.append(Candidate(phrase, mask, score, bool(mask.any())))
+        candidates.append(named)
+    return _joined(pictures, candidates)
+
+
+def mask_of_words(
+    image: Tensor, phrases: Sequence[str], network: SegmentByWords, threshold: float = 0.5
+) -> PromptMask:
+    """Mask what phrases name in pictures [B, H, W, C], whatever it is.
+
+    Every connected segment in which the network is surer than `threshold` of its surest place is a
+    candidate; its score is the mean probability within it.
+    """
+    pictures, _ = split_alpha(as_image(image))
+    probabilities = network.probabilities(pictures, phrases)
+    candidates = [
+        [
+            candidate
+            for phrase, plane in zip(phrases, planes, strict=True)
+            for candidate in _segments(phrase, plane, threshold)
+        ]
+        for planes in probabilities
+    ]
+    return _joined(pictures, candidates)
+
+
+def _segments(words: str, plane: Tensor, threshold: float) -> list[Candidate]:
+    values = plane.detach().cpu().float().numpy()
+    certain = (values > threshold * values.max()).astype(np.uint8)
+    certain = cv2.morphologyEx(certain, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    count, labels = cv2.connectedComponents(certain)
+    segments = [_filled(labels == label) for label in range(1, count)]
+    segments = [segment for segment in segments if segment.mean() >= LEAST_SHARE]
+    scores = [float(values[segment].mean()) for segment in segments]
+    return [
+        Candidate(
+            words, torch.from_numpy(segment.astype(np.float32)), score, score >= GOOD * max(scores)
+        )
+        for segment, score in zip(segments, scores, strict=True)
+    ]
+
+
+def _filled(segment: np.ndarray) -> np.ndarray:
+    """A segment [H, W] without holes."""
+    outlines, _ = cv2.findContours(
+        segment.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+    )
+    canvas = np.zeros(segment.shape, np.uint8)
+    return cv2.drawContours(canvas, outlines, -1, 1, cv2.FILLED) > 0
+
+
+def _joined(pictures: Tensor, candidates: list[list[Candidate]]) -> PromptMask:
+    """The union of the good candidates, and a picture of all of them with their scores."""
+    masks, overlays = [], []
+    for picture, named in zip(pictures, candidates, strict=True):
+        good = [candidate.mask for candidate in named if candidate.good]
+        empty = torch.zeros(picture.shape[:2])
+        masks.append(torch.stack([empty, *good]).amax(dim=0))
+        names = [f"{c.words} {c.score:.2f}{'' if c.good else ' (left out)'}" for c in named]
+        colours = [list(COLOURS)[index % len(COLOURS)] for index in range(len(named))]
+        shown = torch.stack([empty, *(c.mask for c in named)])[1:]
+        overlays.append(draw_regions(picture, shown, names, colours))
+    return PromptMask(torch.stack(masks), candidates, torch.stack(overlays))

@@ -1,0 +1,125 @@
+"""A mask from words."""
+
+import pytest
+import torch
+from visage.techniques.prompt_mask import (
+    mask_of_parts,
+    mask_of_words,
+    named_parts,
+    split_phrases,
+)
+
+
+class FakeNetwork:
+    """Finds a disc with a hole, a smaller and paler one beside it, and a speck."""
+
+    def probabilities(self, image, phrases):
+        y, x = torch.meshgrid(torch.arange(64.0), torch.arange(96.0), indexing="ij")
+        big = ((y - 30) ** 2 + (x - 30) ** 2).sqrt()
+        small = ((y - 30) ** 2 + (x - 75) ** 2).sqrt()
+        plane = 0.9 * ((big < 20) & (big > 3)).float() + 0.5 * (small < 8).float()
+        plane[5, 90] = 0.9
+        return plane.expand(len(image), len(phrases), -1, -1)
+
+
+@pytest.fixture
+def picture():
+    return torch.rand(1, 64, 96, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "phrases"),
+    [
+        ("hair", ["hair"]),
+        ("The hat, her lips and a sandcastle.", ["hat", "lips", "sandcastle"]),
+        ("the sea surface; the ship", ["sea surface", "ship"]),
+    ],
+)
+def test_things_are_told_apart(text, phrases):
+    assert split_phrases(text) == phrases
+
+
+def test_no_words_are_refused():
+    with pytest.raises(ValueError, match="Name what to mask"):
+        split_phrases(" , ")
+
+
+@pytest.mark.parametrize(
+    ("phrase", "parts"),
+    [
+        ("hair", ("hair",)),
+        ("hats", ("hat",)),
+        ("left eye", ("left_eye",)),
+        ("eyebrows", ("left_brow", "right_brow")),
+        ("glasses", ("glasses",)),
+        ("ship", None),
+    ],
+)
+def test_words_of_the_face_parser(phrase, parts):
+    assert named_parts(phrase) == parts
+
+
+def test_good_segments_are_joined_and_their_holes_filled(picture):
+    result = mask_of_words(picture, ["disc"], FakeNetwork(), threshold=0.5)
+    (candidates,) = result.candidates
+    assert [round(c.score, 1) for c in candidates if c.good] == [0.9, 0.5]
+    assert len(candidates) == 2, "the speck is no candidate"
+    assert result.mask[0, 30, 30] == 1, "the hole is filled"
+    assert result.mask[0, 30, 75] == 1
+    assert result.mask[0, 5, 90] == 0
+
+
+def test_poor_segments_are_shown_and_left_out(picture):
+    class Paler(FakeNetwork):
+        def probabilities(self, image, phrases):
+            plane = super().probabilities(image, phrases).clone()
+            plane[..., 60:] *= 0.4
+            plane[..., 5, 90] = 0
+            return plane
+
+    result = mask_of_words(picture, ["disc"], Paler(), threshold=0.1)
+    assert [c.good for c in result.candidates[0]] == [True, False]
+    assert result.mask[0, 30, 75] == 0
+    assert result.overlay.shape[-1] == 3
+
+
+def test_a_batch_keeps_its_pictures_apart():
+    result = mask_of_words(torch.rand(3, 64, 96, 3), ["disc", "ring"], FakeNetwork())
+    assert result.mask.shape == (3, 64, 96)
+    assert [len(candidates) for candidates in result.candidates] == [4, 4, 4]
+
+
+@pytest.fixture
+def face_masks(monkeypatch):
+    """Stands for the search for faces: the chosen parts fill the left half, at 0.8."""
+    from types import SimpleNamespace
+
+    from visage.techniques import prompt_mask
+
+    asked = []
+
+    def face_mask(image, parser, parts, soft):
+        asked.append(set(parts))
+        mask = torch.zeros(image.shape[:3])
+        mask[:, :, : image.shape[2] // 2] = 0.8
+        return SimpleNamespace(mask=mask)
+
+    monkeypatch.setattr(prompt_mask, "face_mask", face_mask)
+    return asked
+
+
+def test_parts_of_a_face_come_from_the_parser(picture, face_masks):
+    result = mask_of_parts(picture, ["lips", "background"], parser=None)
+    assert face_masks[0] == {"upper_lip", "lower_lip"}
+    lips, behind = result.candidates[0]
+    assert lips.score == pytest.approx(0.8)
+    assert lips.mask[:, :48].all()
+    assert not lips.mask[:, 48:].any()
+    assert behind.mask[:, 48:].all()
+    assert not behind.mask[:, :48].any()
+    assert result.mask.all()
+
+
+def test_other_words_are_not_for_the_parser(picture):
+    with pytest.raises(ValueError, match="'ship'.*hair"):
+        mask_of_parts(picture, ["ship"], parser=None)
