@@ -18,6 +18,7 @@ from . import (
     starter,
     style_adapter,
     style_lora,
+    train_face_edit,
 )
 
 NODES: list[type[io.ComfyNode]] = [
@@ -31,6 +32,7 @@ NODES: list[type[io.ComfyNode]] = [
     *diffstyler.NODES,
     *prompt_mask.NODES,
     *style_adapter.NODES,
+    *train_face_edit.NODES,
 ]
 
 

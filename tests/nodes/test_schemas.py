@@ -52,6 +52,7 @@ def test_every_node_of_the_design_is_there(schemas):
         "VisagePromptMask",
         "VisageLoadIPAdapter",
         "VisageStyleAdapter",
+        "VisageTrainFaceEdit",
     ]
 
 

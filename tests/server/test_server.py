@@ -32,6 +32,7 @@ NODES = {
     "VisagePromptMask",
     "VisageLoadIPAdapter",
     "VisageStyleAdapter",
+    "VisageTrainFaceEdit",
 }
 
 

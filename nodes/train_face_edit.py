@@ -1,0 +1,330 @@
+"""Fine-tuning of the face editor on the canvas."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import comfy.model_management
+import folder_paths
+import torch
+from comfy.utils import ProgressBar
+from comfy_api.latest import io
+from PIL import Image
+
+from ..engines.comfyui import apply_face_edit
+from ..engines.comfyui_training import make_trainable
+from ..models import registry
+from ..models.checkpoints import read_weights
+from ..models.face_edit import ADAPTER_PREFIX, read_face_edit
+from ..models.face_parser import load_face_parser
+from ..models.starter_files import starter_file
+from ..techniques.text_adapter import FaceAwareTextAdapter
+from ..training.curve_plot import draw_curve
+from ..training.face_edit.config import FaceEditConfig
+from .sockets import FaceParserSocket, TextAdapterSocket
+
+WORLD = "drawn faces (built in)"
+WORLD_PORTRAITS = 48
+WORLD_SIZE = 128
+RUNS = "visage_training"
+SECONDS_BETWEEN_PREVIEWS = 0.5
+
+
+class VisageTrainFaceEdit(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VisageTrainFaceEdit",
+            display_name="Train Face Edit",
+            category="Visage",
+            description="Fine-tunes an inpainting model on faces: its cross-attention K and V "
+            "projections and the face-aware text adapter, with a mask-weighted loss. Interrupting "
+            "keeps the last checkpoint; running it again goes on from there.",
+            is_output_node=True,
+            inputs=[
+                io.Model.Input("model", tooltip="The inpainting model to fine-tune (9 channels)."),
+                io.Clip.Input("clip", tooltip="The model's text encoder; it stays as it is."),
+                io.Vae.Input("vae", tooltip="The model's VAE; it stays as it is."),
+                io.Combo.Input(
+                    "dataset",
+                    options=[WORLD, *folder_paths.get_input_subfolders()],
+                    tooltip="A folder in ComfyUI's input folder: CelebAMask-HQ as it is published, "
+                    "or pictures with a .txt caption and maybe a .mask.png each. Or a few dozen "
+                    "faces that Visage draws itself, to try the node.",
+                ),
+                io.String.Input(
+                    "name",
+                    default="my_face_edit",
+                    tooltip="The result is models/visage_face_edits/NAME.safetensors; the run's "
+                    "checkpoints, curve and validation pictures lie in the output folder under "
+                    "visage_training/NAME.",
+                ),
+                io.Int.Input(
+                    "steps",
+                    default=12500,
+                    min=1,
+                    max=10_000_000,
+                    tooltip="Training steps; the paper takes 12,500 of 16 pictures.",
+                ),
+                io.Int.Input("batch", default=16, min=1, max=1024, tooltip="Pictures in one step."),
+                io.Int.Input(
+                    "micro_batch",
+                    default=0,
+                    min=0,
+                    max=1024,
+                    tooltip="Pictures at once on the device, where memory is short; it must divide "
+                    "the batch. 0: all.",
+                ),
+                io.Int.Input(
+                    "size",
+                    default=512,
+                    min=64,
+                    max=2048,
+                    step=8,
+                    tooltip="Width and height of the training pictures: the model's own size, 512 "
+                    "for SD 1.5, 128 for the starter.",
+                ),
+                io.Float.Input(
+                    "kv_learning_rate",
+                    default=5e-5,
+                    min=0.0,
+                    max=1.0,
+                    step=1e-6,
+                    round=1e-7,
+                    tooltip="AdamW's learning rate for the K/V projections.",
+                ),
+                io.Float.Input(
+                    "adapter_learning_rate",
+                    default=1e-4,
+                    min=0.0,
+                    max=1.0,
+                    step=1e-6,
+                    round=1e-7,
+                    tooltip="AdamW's learning rate for the text adapter.",
+                ),
+                io.Float.Input(
+                    "alpha",
+                    default=0.05,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="The background's weight in the loss; the face's is 1 more.",
+                ),
+                io.Float.Input(
+                    "adapter_strength",
+                    default=0.3,
+                    min=0.0,
+                    max=2.0,
+                    step=0.05,
+                    tooltip="How strongly the adapter acts. Use the same in Face-Aware Text.",
+                ),
+                io.Float.Input(
+                    "mask_sigma",
+                    default=0.0,
+                    min=0.0,
+                    max=64.0,
+                    step=0.5,
+                    tooltip="Softness in pixels of the masks that the model is shown; 0 is binary, "
+                    "as in the paper.",
+                ),
+                io.Int.Input(
+                    "training_seed",
+                    default=42,
+                    min=0,
+                    max=2**32 - 1,
+                    tooltip="Seed of the split into training and evaluation pictures and of every "
+                    "random draw.",
+                ),
+                io.Combo.Input(
+                    "precision",
+                    options=["fp32", "bf16", "fp16"],
+                    default="fp32",
+                    tooltip="Precision of the computation; what learns is always fp32.",
+                ),
+                io.Boolean.Input(
+                    "gradient_checkpointing",
+                    default=False,
+                    tooltip="Saves memory; each step takes about a third longer.",
+                ),
+                io.Int.Input(
+                    "save_every",
+                    default=500,
+                    min=1,
+                    max=1_000_000,
+                    tooltip="Steps between checkpoints.",
+                ),
+                io.Int.Input(
+                    "validate_every",
+                    default=500,
+                    min=0,
+                    max=1_000_000,
+                    tooltip="Steps between validation pictures, which are edits of pictures that "
+                    "are not trained on. 0: none.",
+                ),
+                FaceParserSocket.Input(
+                    "parser",
+                    optional=True,
+                    tooltip="Finds the faces in pictures without masks; the built-in parser where "
+                    "nothing is connected.",
+                ),
+            ],
+            outputs=[
+                io.Model.Output(
+                    "model_out",
+                    display_name="model",
+                    tooltip="The model with the fine-tuned projections.",
+                ),
+                TextAdapterSocket.Output(
+                    "adapter", display_name="adapter", tooltip="For Face-Aware Text."
+                ),
+                io.LoraModel.Output(
+                    "lora",
+                    display_name="lora",
+                    tooltip="The K/V part alone, for ComfyUI's own LoRA nodes.",
+                ),
+                io.LossMap.Output(
+                    "loss", display_name="loss", tooltip="Every step's loss, for Plot Loss Graph."
+                ),
+                io.String.Output(
+                    "file", display_name="file", tooltip="The file for Load Face Edit."
+                ),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, name: str = "") -> bool | str:
+        if not name or Path(name).name != name or name.startswith("."):
+            return f"The name {name!r} must be a plain file name, without folders."
+        return True
+
+    @classmethod
+    def execute(
+        cls,
+        model,
+        clip,
+        vae,
+        dataset: str,
+        name: str,
+        steps: int,
+        batch: int,
+        micro_batch: int,
+        size: int,
+        kv_learning_rate: float,
+        adapter_learning_rate: float,
+        alpha: float,
+        adapter_strength: float,
+        mask_sigma: float,
+        training_seed: int,
+        precision: str,
+        gradient_checkpointing: bool,
+        save_every: int,
+        validate_every: int,
+        parser=None,
+    ) -> io.NodeOutput:
+        config = FaceEditConfig(
+            size=size,
+            batch=batch,
+            micro_batch=micro_batch,
+            steps=steps,
+            seed=training_seed,
+            kv_learning_rate=kv_learning_rate,
+            adapter_learning_rate=adapter_learning_rate,
+            alpha=alpha,
+            adapter_strength=adapter_strength,
+            mask_sigma=mask_sigma,
+            precision=precision,
+            gradient_checkpointing=gradient_checkpointing,
+            save_every=save_every,
+            validate_every=validate_every,
+        )
+        train_face_edit = _trainer()
+        run = Path(folder_paths.get_output_directory()) / RUNS / name
+        folder = _world() if dataset == WORLD else _input_folder(dataset)
+        watch = _Watch(steps)
+        # Nodes run in inference mode, where nothing can learn.
+        with torch.inference_mode(False):
+            trained, losses = train_face_edit(
+                make_trainable(model, clip, vae),
+                folder,
+                config,
+                run,
+                cache=run.parent / "cache",
+                parser=parser or load_face_parser(starter_file("face_parser")),
+                resume=True,
+                on_step=watch,
+            )
+        file = _publish(trained, f"{name}.safetensors")
+        weights = read_face_edit(file)
+        adapter = weights.adapter and FaceAwareTextAdapter.from_weights(weights.adapter)
+        lora = {
+            key: value
+            for key, value in read_weights(file).items()
+            if not key.startswith(ADAPTER_PREFIX)
+        }
+        loss = {"loss": losses}
+        patched = apply_face_edit(model, weights, 1.0)
+        return io.NodeOutput(patched, adapter, lora, loss, file.name)
+
+
+class _Watch:
+    """Shows each step in ComfyUI's progress, the curve as its preview, and heeds interrupts."""
+
+    def __init__(self, steps: int) -> None:
+        self.bar = ProgressBar(steps)
+        self.unseen = SECONDS_BETWEEN_PREVIEWS
+
+    def __call__(self, progress) -> None:
+        self.unseen += progress.seconds
+        preview = None
+        if self.unseen >= SECONDS_BETWEEN_PREVIEWS or progress.step == progress.steps:
+            self.unseen = 0.0
+            losses = progress.losses
+            preview = ("JPEG", Image.fromarray(draw_curve(range(len(losses)), losses)), 800)
+        self.bar.update_absolute(progress.step, progress.steps, preview)
+        comfy.model_management.throw_exception_if_processing_interrupted()
+
+
+def _trainer():
+    try:
+        from ..training.face_edit.trainer import train_face_edit
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"Training needs the Python package {error.name}, which is not installed in ComfyUI's "
+            f"environment: python -m pip install {error.name}."
+        ) from error
+    return train_face_edit
+
+
+def _world() -> Path:
+    """The drawn faces, made once in the output folder."""
+    from ..training.world.export import export_portraits
+
+    folder = Path(folder_paths.get_output_directory()) / RUNS / "drawn_faces"
+    bar = ProgressBar(WORLD_PORTRAITS)
+    for done in export_portraits(folder, WORLD_PORTRAITS, WORLD_SIZE, "train", None, workers=1):
+        bar.update_absolute(done)
+        comfy.model_management.throw_exception_if_processing_interrupted()
+    return folder
+
+
+def _input_folder(name: str) -> Path:
+    root = Path(folder_paths.get_input_directory()).resolve()
+    folder = (root / name).resolve()
+    if not folder.is_relative_to(root) or not folder.is_dir():
+        raise FileNotFoundError(f"There is no folder {name!r} in ComfyUI's input folder {root}.")
+    return folder
+
+
+def _publish(trained: Path, name: str) -> Path:
+    """Copy the result to where Load Face Edit lists files; the same name is replaced at once."""
+    registry.register_folders(folder_paths)
+    folder = Path(folder_paths.get_folder_paths(registry.KINDS["face_edit"].folder)[0])
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / name
+    temporary = target.with_suffix(".part")
+    temporary.write_bytes(trained.read_bytes())
+    temporary.replace(target)
+    return target
+
+
+NODES: list[type[io.ComfyNode]] = [VisageTrainFaceEdit]
