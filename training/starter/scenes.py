@@ -1,0 +1,68 @@
+"""Rendered scenes of several people, kept in the work folder as the portraits are."""
+
+from __future__ import annotations
+
+import json
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+CHUNK = 20
+
+
+@dataclass(frozen=True)
+class SceneSet:
+    """images uint8 [N, S, S, 3]; people bool [N, S, S], where somebody is; faces: for each scene a
+    list of dictionaries with box (x, y, w, h), landmarks [5, 2] and visible 0..1, in pixels.
+    """
+
+    images: np.ndarray
+    people: np.ndarray
+    faces: list[list[dict]]
+
+
+def _render_chunk(start: int, stop: int, size: int):
+    import cv2
+
+    from ..world import scene
+
+    cv2.setNumThreads(1)
+    scenes = [scene(index, size=size) for index in range(start, stop)]
+    faces = [
+        [
+            {"box": f.box, "landmarks": f.landmarks.tolist(), "visible": float(f.visible)}
+            for f in s.faces
+        ]
+        for s in scenes
+    ]
+    return start, [s.image for s in scenes], [s.owners > 0 for s in scenes], faces
+
+
+def render_scenes(folder: Path, count: int, size: int, workers: int = 2) -> None:
+    """Render the first `count` training scenes; finished chunks are not made again."""
+    parts = folder / "scene_parts"
+    parts.mkdir(parents=True, exist_ok=True)
+    starts = [s for s in range(0, count, CHUNK) if not (parts / f"{s}.npz").exists()]
+    with ProcessPoolExecutor(workers) as pool:
+        jobs = [pool.submit(_render_chunk, s, min(s + CHUNK, count), size) for s in starts]
+        for job in tqdm(jobs, desc="render scenes", mininterval=5):
+            start, images, people, faces = job.result()
+            temporary = parts / f"{start}.part"
+            with temporary.open("wb") as file:
+                np.savez_compressed(file, images=images, people=people, faces=json.dumps(faces))
+            os.replace(temporary, parts / f"{start}.npz")
+
+
+def load_scenes(folder: Path, count: int) -> SceneSet:
+    """Return the scenes that `render_scenes` wrote."""
+    images, people, faces = [], [], []
+    for start in range(0, count, CHUNK):
+        with np.load(folder / "scene_parts" / f"{start}.npz") as part:
+            images.append(part["images"])
+            people.append(part["people"])
+            faces += json.loads(str(part["faces"]))
+    return SceneSet(np.concatenate(images), np.concatenate(people), faces)
