@@ -79,7 +79,8 @@ def new_adapter(
 ) -> IPAdapter:
     """A base adapter for the engine's UNet.
 
-    Where its tokens are as wide as the text it starts from the UNet's own K/V projections.
+    Where its tokens are as wide as the text it starts from the UNet's own K/V projections, and
+    elsewhere from adding nothing.
     """
     layers = [engine.unet.get_submodule(name) for name, _ in cross_attention(engine.unet)]
     width = settings.token_width or engine.unet.config.cross_attention_dim
@@ -93,12 +94,14 @@ def new_adapter(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         adapter = IPAdapter(shapes)
-    if width != engine.unet.config.cross_attention_dim:
-        return adapter
+    fits = width == engine.unet.config.cross_attention_dim
     with torch.no_grad():
         for layer, own in zip(layers, adapter.ip_adapter.values(), strict=True):
-            own["to_k_ip"].weight.copy_(layer.to_k.weight)
-            own["to_v_ip"].weight.copy_(layer.to_v.weight)
+            if fits:
+                own["to_k_ip"].weight.copy_(layer.to_k.weight)
+                own["to_v_ip"].weight.copy_(layer.to_v.weight)
+            else:
+                own["to_v_ip"].weight.zero_()
     return adapter
 
 

@@ -76,12 +76,13 @@ def test_pictures_of_which_none_can_be_used_are_refused(engine, tmp_path):
         encode_examples(read_dataset(tmp_path), engine, mean_colour, 64)
 
 
-def test_it_starts_from_the_models_own_projections_where_they_fit(engine):
+def test_it_starts_from_the_models_own_projections_or_from_nothing(engine):
     own = engine.unet.get_submodule("mid_block.attentions.0.transformer_blocks.0.attn2")
     adapter = new_adapter(engine, 3, SETTINGS)
     assert torch.equal(adapter.ip_adapter["31"]["to_k_ip"].weight, own.to_k.weight)
     narrow = new_adapter(engine, 3, StyleAdapterSettings(token_width=16))
     assert narrow.ip_adapter["31"]["to_k_ip"].weight.shape == (own.to_k.out_features, 16)
+    assert not narrow.ip_adapter["31"]["to_v_ip"].weight.any()
 
 
 def test_a_stopped_run_goes_on_as_if_it_had_not_been(engine, examples, tmp_path, accelerator):
