@@ -1,0 +1,143 @@
+"""Makes the pictures of the README from the product itself: python docs/make_pictures.py
+
+Prompts against edited faces, held-out parsing, the renderer's styles and, from the folder of a
+training run, the learning curves of every stage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from visage.evaluation.editing import load_editor
+from visage.evaluation.held_out import as_batch, held_out
+from visage.models.face_classes import CLASSES, COLOURS
+from visage.models.face_parser import FaceParser, load_face_parser
+from visage.models.starter_files import starter_file
+from visage.training.world.styles import STYLES
+
+IMAGES = Path(__file__).parent / "images"
+GAP, LINE = 6, 24
+# Words of the prompt after "a photo of a woman", and the parts that are painted anew for them.
+PROMPTS = {
+    "with glasses": "face",
+    "with a smile": "face",
+    "with red lipstick": "face",
+    "with dark skin": "face",
+    "with red hair": "face and hair",
+    "with grey hair": "face and hair",
+}
+PEOPLE = (3, 10, 17)
+PARSED = (1, 5, 8, 12)
+STYLED = (12, 1)
+
+
+def sheet(rows: list[list[np.ndarray]], titles: list[str], side: int) -> Image.Image:
+    """Pictures in rows under their columns' titles, each `side` pixels wide."""
+    step = side + GAP
+    size = (len(titles) * step + GAP, LINE + len(rows) * step + GAP)
+    page = Image.new("RGB", size, "white")
+    draw, font = ImageDraw.Draw(page), ImageFont.load_default(14)
+    for column, title in enumerate(titles):
+        centre = GAP + column * step + side // 2
+        draw.text((centre, LINE // 2 + 2), title, fill="black", font=font, anchor="mm")
+        for row, pictures in enumerate(rows):
+            picture = Image.fromarray(pictures[column]).resize((side, side), Image.LANCZOS)
+            page.paste(picture, (GAP + column * step, LINE + row * step))
+    return page
+
+
+def prompts_sheet(parser: FaceParser) -> Image.Image:
+    """Held-out people, edited as each prompt says."""
+    edit = load_editor(parser)
+    rows = []
+    for person in held_out(PEOPLE, style="photo"):
+        subject = f"a photo of a {person.traits['sex']}"
+        edits = [edit(person, f"{subject} {words}", (part,)) for words, part in PROMPTS.items()]
+        rows.append([person.image, *edits])
+    return sheet(rows, ["held-out person", *PROMPTS], 144)
+
+
+def parsing_sheet(parser: FaceParser) -> Image.Image:
+    """Held-out pictures, their true maps and the maps that the parser finds."""
+    colours = np.array([COLOURS[name] for name in CLASSES], np.uint8)
+    rows: list[list[np.ndarray]] = [[], [], []]
+    for picture in held_out(PARSED, parser.input_size):
+        found = parser.probabilities(as_batch([picture.image]))[0].argmax(0).numpy()
+        for row, image in zip(
+            rows, (picture.image, colours[picture.labels], colours[found]), strict=True
+        ):
+            row.append(image)
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    return sheet(columns, ["held-out picture", "true map", "map found"], 200)
+
+
+def styles_sheet() -> Image.Image:
+    """Two people in every style."""
+    rows = [[held_out([number], 256, style)[0].image for style in STYLES] for number in STYLED]
+    return sheet(rows, list(STYLES), 160)
+
+
+def save_learning_curves(run: Path, path: Path) -> None:
+    """Plot the figure that each stage's log in `run` gives last, smoothed over 2 % of its steps.
+
+    Raises FileNotFoundError where `run` holds no logs.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    logs = sorted(run.glob("*.jsonl"))
+    if not logs:
+        raise FileNotFoundError(f"There are no *.jsonl logs in {run}: name the folder of a run.")
+    columns = min(3, len(logs))
+    figure, axes = pyplot.subplots(
+        -(-len(logs) // columns),
+        columns,
+        squeeze=False,
+        figsize=(4 * columns, 8 * len(logs) // 9 + 2),
+    )
+    for axis in axes.flat[len(logs) :]:
+        axis.axis("off")
+    for axis, log in zip(axes.flat, logs, strict=False):
+        steps = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+        measure = [name for name in steps[-1] if name not in ("step", "seconds")][-1]
+        values = np.array([step[measure] for step in steps])
+        width = max(1, len(values) // 50)
+        smooth = np.convolve(values, np.full(width, 1 / width), mode="valid")
+        at = [step["step"] for step in steps]
+        axis.plot(at, values, color="0.85", linewidth=0.6)
+        axis.plot(at[width - 1 :], smooth, color="C0")
+        axis.set(title=log.stem.replace("_", " "), xlabel="step", ylabel=measure.replace("_", " "))
+        if smooth[-1] < smooth[0]:
+            axis.set_yscale("log")  # a loss: its later, smaller steps count as much
+        axis.set_ylim(smooth.min() * 0.95, smooth.max() * 1.05)
+    figure.tight_layout()
+    figure.savefig(path, dpi=90)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--out", type=Path, default=IMAGES, help="folder to write")
+    options.add_argument("--run", type=Path, help="folder of a training run, for its curves")
+    given = options.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    if given.run:
+        save_learning_curves(given.run, given.out / "learning_curves.png")
+    parser = load_face_parser(starter_file("face_parser"))
+    with torch.inference_mode():
+        for name, page in (
+            ("styles", styles_sheet()),
+            ("parsing", parsing_sheet(parser)),
+            ("prompts", prompts_sheet(parser)),
+        ):
+            page.save(given.out / f"{name}.jpg", quality=88)
+
+
+if __name__ == "__main__":
+    main()
