@@ -9,6 +9,7 @@ COMMANDS = {
     "demo": "edit a face in two pictures, end to end, and prove that the background is untouched",
     "queue": "run a workflow on ComfyUI servers, once or for every picture of a folder",
     "doctor": "check this machine: packages, device, ComfyUI, model files",
+    "locales": "write the nodes' texts for ComfyUI's interface",
     "bench": "run a benchmark and print its figures",
     "data": "draw training pictures with exact label maps and captions",
     "train": "train or fine-tune models",

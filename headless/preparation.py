@@ -17,7 +17,6 @@ from .workflow import (
     set_input,
 )
 
-
 SAMPLES = Path(__file__).resolve().parent.parent / "web" / "samples"
 """The pictures that the shipped workflows name."""
 
