@@ -71,7 +71,7 @@ def run_style_lora(args: argparse.Namespace) -> None:
     )
 
     with Image.open(args.picture) as file:
-        pixels = np.asarray(ImageOps.exif_transpose(file).convert("RGB"))
+        pixels = np.array(ImageOps.exif_transpose(file).convert("RGB"))
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     dtype = torch.bfloat16 if args.precision == "bf16" else torch.float32
     engine = DiffusersEngine.load(args.model or STARTER, dtype=dtype, device=device)

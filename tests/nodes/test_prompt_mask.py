@@ -20,8 +20,11 @@ def face_parser_network():
 
 
 def execute(text, back_end="auto", parser=None):
+    import folder_paths
+    from visage.models.registry import register_folders
     from visage.nodes.prompt_mask import VisagePromptMask
 
+    register_folders(folder_paths)
     picture = torch.zeros(1, 64, 80, 3)
     with torch.inference_mode():
         return VisagePromptMask.execute(picture, text, back_end, "none", 0.5, parser).args
