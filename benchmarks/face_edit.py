@@ -180,7 +180,7 @@ def _cost(quick: bool) -> dict[str, float]:
     steps = 1 if device.type == "cpu" else STEPS
     size, repeats = (256, 1) if quick else (512, 3)
     _say(f"SD 1.5's size with random weights on {device}: {repeats} x {steps} steps at {size} px")
-    engine = _sd15_engine(device)
+    engine = sd15_engine(device)
     starter = load_face_parser(starter_file("face_parser"))
     picture = _astronaut(size)
     mask = torch.zeros(1, size, size)
@@ -214,7 +214,7 @@ def _cost(quick: bool) -> dict[str, float]:
     return figures
 
 
-def _sd15_engine(device: torch.device) -> DiffusersEngine:
+def sd15_engine(device: torch.device) -> DiffusersEngine:
     """Stable Diffusion 1.5 inpainting with random weights; only the tokenizer is a smaller one."""
     tokenizer = CLIPTokenizer.from_pretrained(starter_file("tokenizer").parent)
     with torch.device("meta"):
@@ -232,7 +232,7 @@ def _sd15_engine(device: torch.device) -> DiffusersEngine:
 
 
 def _measure(unet: nn.Module, work: Callable[[], None], device: torch.device) -> _Measured:
-    with _timed_calls(unet, device) as calls, _peak_memory(device) as peak:
+    with _timed_calls(unet, device) as calls, peak_memory(device) as peak:
         start = _now(device)
         work()
         seconds = _now(device) - start
@@ -259,10 +259,10 @@ def _timed_calls(network: nn.Module, device: torch.device) -> Iterator[list[floa
 
 
 @contextmanager
-def _peak_memory(device: torch.device) -> Iterator[Callable[[], int]]:
+def peak_memory(device: torch.device) -> Iterator[Callable[[], int]]:
     """The most memory in use since the start, in bytes; 0 where it cannot be told."""
     if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
+        torch.cuda.resetpeak_memory_stats()
         yield torch.cuda.max_memory_allocated
         return
     status = Path("/proc/self/status")

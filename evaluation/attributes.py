@@ -37,17 +37,21 @@ def prompt_attribute_rates(
     rates = {}
     for name, attribute in ATTRIBUTES.items():
         say(f"prompts: {count} edits with {attribute.words}")
-        people = _without(attribute, count)
+        people = people_without(attribute, count)
         found = 0
         for person in people:
-            prompt = f"a photo of a {person.traits['sex']} with {attribute.words}"
-            edited = editor(person, prompt, (attribute.parts,))
+            edited = editor(person, prompt_for(person, attribute), (attribute.parts,))
             found += judge(edited, person.landmarks)[name]
         rates[name] = found / count
     return rates
 
 
-def _without(attribute: Attribute, count: int) -> list[Portrait]:
+def prompt_for(person: Portrait, attribute: Attribute) -> str:
+    """The prompt that asks for an attribute on a person."""
+    return f"a photo of a {person.traits['sex']} with {attribute.words}"
+
+
+def people_without(attribute: Attribute, count: int) -> list[Portrait]:
     """The first `count` held-out people on whom the attribute can be tried."""
     people: list[Portrait] = []
     number = 0

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import torch
 
 from ..engines.diffusers import DiffusersEngine
 from ..models.face_edit import read_face_edit
 from ..models.face_parser import FaceParser
 from ..models.starter_files import starter_file
-from ..techniques.face_edit import FaceEditSettings, edit_faces
+from ..techniques.face_edit import FaceEditResult, FaceEditSettings, edit_faces
 from ..techniques.text_adapter import FaceAwareTextAdapter
 from ..training.world.portrait import Portrait
 from .held_out import as_batch, as_pictures
@@ -20,17 +19,32 @@ Editor = Callable[[Portrait, str, tuple[str, ...]], np.ndarray]
 """A portrait, a prompt and the parts to paint anew to the edited picture, uint8 [H, W, 3]."""
 
 
-def load_editor(parser: FaceParser) -> Editor:
-    """The starter's own face edit on the diffusers engine; the noise depends on the person."""
+def load_edit(parser: FaceParser) -> Callable[..., FaceEditResult]:
+    """The starter's own face edit on the diffusers engine; the noise depends on the person.
+
+    The function takes a portrait, a prompt, the parts, and any other `FaceEditSettings` by name.
+    """
     weights = read_face_edit(starter_file("face_edit"))
     engine = DiffusersEngine.load(face_edit=weights)
     adapter = FaceAwareTextAdapter.from_weights(weights.adapter)
 
-    @torch.inference_mode()
-    def edit(person: Portrait, prompt: str, parts: tuple[str, ...]) -> np.ndarray:
+    def edit(
+        person: Portrait, prompt: str, parts: tuple[str, ...], **choices: object
+    ) -> FaceEditResult:
         # The workflow's soft mask is made for pictures of 512 px; these have a quarter of that.
-        settings = FaceEditSettings(seed=person.identity_id, parts=parts, sigma=2.0, grow=3)
-        image = as_batch([person.image])
-        return as_pictures(edit_faces(image, prompt, engine, parser, settings, adapter).blended)[0]
+        settings = FaceEditSettings(
+            seed=person.identity_id, parts=parts, sigma=2.0, grow=3, **choices
+        )
+        return edit_faces(as_batch([person.image]), prompt, engine, parser, settings, adapter)
 
     return edit
+
+
+def load_editor(parser: FaceParser) -> Editor:
+    """The same with the shipped workflow's settings, for those who want the picture alone."""
+    edit = load_edit(parser)
+
+    def paint(person: Portrait, prompt: str, parts: tuple[str, ...]) -> np.ndarray:
+        return as_pictures(edit(person, prompt, parts).blended)[0]
+
+    return paint
