@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..loop import step_generator
-from .cache import Cache, read_latents, read_text
+from .cache import Cache, CachedExample, read_latents, read_text
 from .config import FaceEditConfig
 
 
@@ -61,7 +61,7 @@ class StepBatches(Dataset):
         self.share = range(process * share, (process + 1) * share)
 
     def __getitem__(self, step: int) -> Batch:
-        config, examples = self.config, self.cache.examples
+        config = self.config
         random = step_generator(config.seed, step)
         timesteps = torch.randint(self.timesteps, (config.batch,), generator=random)
         flips = torch.rand(config.batch, generator=random) < config.flip
@@ -69,8 +69,7 @@ class StepBatches(Dataset):
         noise_seeds = torch.randint(2**62, (config.batch,), generator=random).tolist()
         columns = []
         for item in self.share:
-            epoch, place = divmod(step * config.batch + item, len(examples))
-            example = examples[_order(config.seed, epoch, len(examples))[place]]
+            example = self._example(step, item)
             stored, side = read_latents(example), int(flips[item])
             mask = stored["mask"].flip(-1) if side else stored["mask"]
             text = example.texts[int(words[item] * len(example.texts))]
@@ -83,6 +82,15 @@ class StepBatches(Dataset):
             columns.append((latent, concat, read_text(text), noise))
         stacked = (torch.stack(values) for values in zip(*columns, strict=True))
         return Batch(*stacked, timesteps[self.share.start : self.share.stop])
+
+    def names(self, step: int) -> list[str]:
+        """The names of the examples in this process's share."""
+        return [self._example(step, item).name for item in self.share]
+
+    def _example(self, step: int, item: int) -> CachedExample:
+        examples = self.cache.examples
+        epoch, place = divmod(step * self.config.batch + item, len(examples))
+        return examples[_order(self.config.seed, epoch, len(examples))[place]]
 
 
 @lru_cache(maxsize=2)

@@ -33,12 +33,11 @@ from .batches import StepBatches
 from .cache import Cache, fill_cache
 from .config import FaceEditConfig
 from .dataset import read_dataset, split_dataset
-from .learner import FaceEditLearner
+from .stepper import Stepper
 from .validation import draw_validation
 
 RESULT = "face_edit.safetensors"
 SETTINGS = "run.json"
-PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 # Settings that a resumed run may have otherwise: none of them changes a step.
 _FREE = ("epochs", "steps", "save_every", "validate_every", "validation_images", "workers")
 PNG_EVERY = 50
@@ -128,25 +127,13 @@ class _Trainer:
     ) -> None:
         self.model, self.config, self.run, self.accelerator = model, config, run, accelerator
         self.learned, self.shown, self.on_step = learned, shown, on_step
-        self.dtype = precision_of(config)
         self.before = {name: value.detach().clone() for name, value in model.projections.items()}
-        self.learner = FaceEditLearner(model, config, self.dtype)
-        if config.gradient_checkpointing:
-            model.use_checkpointing()
-        self.wrapped = accelerator.prepare_model(self.learner)
-        groups = [
-            {"params": list(model.projections.values()), "peak": config.kv_learning_rate},
-        ]
-        if self.learner.adapter is not None:
-            adapter = list(self.learner.adapter.parameters())
-            groups.append({"params": adapter, "peak": config.adapter_learning_rate})
-        self.optimizer = torch.optim.AdamW(groups, lr=0.0, weight_decay=config.weight_decay)
-        fp16 = self.dtype == torch.float16
-        self.scaler = torch.amp.GradScaler(accelerator.device.type, enabled=fp16)
+        self.stepper = Stepper(model, config, accelerator)
+        self.learner = self.stepper.learner
         self.checkpointed = {
             "projections": _Projections(model.projections),
-            "optimizer": self.optimizer,
-            "scaler": self.scaler,
+            "optimizer": self.stepper.optimizer,
+            "scaler": self.stepper.scaler,
         }
         if self.learner.adapter is not None:
             self.checkpointed["adapter"] = self.learner.adapter
@@ -167,7 +154,7 @@ class _Trainer:
                 stack.callback(board.close)
             for step in range(first, run.steps):
                 begun = time.monotonic()
-                loss = self._take_step(step, next(batches))
+                loss = self.stepper.take(next(batches), self._rate(step))
                 seconds = time.monotonic() - begun
                 if main:
                     losses.append(loss)
@@ -217,44 +204,19 @@ class _Trainer:
             pin_memory=accelerator.device.type == "cuda",
         )
 
-    def _take_step(self, step: int, batch) -> float:
-        config, accelerator = self.config, self.accelerator
-        rate = 1.0
+    def _rate(self, step: int) -> float:
+        """The share of the peak learning rates at `step`."""
+        config = self.config
         if config.schedule == "cosine":
-            rate = cosine_rate(step, self.run.steps, max(1, config.warm_up))
-        elif step < config.warm_up:
-            rate = (step + 1) / config.warm_up
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * rate
-        batch = batch.to(accelerator.device)
-        parts = batch.split(config.micro_batch or len(batch.latents))
-        self.optimizer.zero_grad(set_to_none=True)
-        total = torch.zeros((), device=accelerator.device)
-        for number, part in enumerate(parts, start=1):
-            silent = accelerator.no_sync(self.wrapped) if number < len(parts) else _nothing()
-            with silent:
-                with self._autocast():
-                    loss = self.wrapped(part)
-                loss = loss * (len(part.latents) / len(batch.latents))
-                self.scaler.scale(loss).backward()
-            total += loss.detach()
-        self.scaler.unscale_(self.optimizer)
-        learning = [value for group in self.optimizer.param_groups for value in group["params"]]
-        torch.nn.utils.clip_grad_norm_(learning, config.gradient_clip)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        return float(accelerator.reduce(total, "mean"))
-
-    def _autocast(self):
-        enabled = self.dtype != torch.float32
-        return torch.autocast(self.accelerator.device.type, self.dtype, enabled=enabled)
+            return cosine_rate(step, self.run.steps, max(1, config.warm_up))
+        return min(1.0, (step + 1) / max(1, config.warm_up))
 
     def _validates(self, done: int, last: bool) -> bool:
         every = self.config.validate_every
         return bool(every and self.shown.examples) and (done % every == 0 or last)
 
     def _validate(self, done: int, board) -> None:
-        with self._autocast():
+        with self.stepper.autocast():
             grid = draw_validation(
                 self.learner,
                 self.model,
@@ -294,16 +256,6 @@ class _Projections:
             self.projections[name].copy_(value)
 
 
-def precision_of(config: FaceEditConfig) -> torch.dtype:
-    """What to compute in: the configuration's choice, or that of `accelerate launch`."""
-    chosen = config.precision
-    if chosen == "auto":
-        chosen = os.environ.get("ACCELERATE_MIXED_PRECISION", "no").replace("no", "fp32")
-    if chosen not in PRECISIONS:
-        raise ValueError(f"precision {chosen!r} is not known; choose {', '.join(PRECISIONS)}.")
-    return PRECISIONS[chosen]
-
-
 def memory_in_use(device: torch.device) -> float:
     """MiB in use: the most so far on a GPU, what the process holds now on a CPU (0: unknown)."""
     if device.type == "cuda":
@@ -312,10 +264,6 @@ def memory_in_use(device: torch.device) -> float:
     if not pages.exists():
         return 0.0
     return int(pages.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-def _nothing():
-    return contextlib.nullcontext()
 
 
 def _check_shares(config: FaceEditConfig, processes: int) -> None:
