@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
@@ -13,7 +14,7 @@ from typing import Any
 
 from ..engines.comfyui_location import PACKAGE, comfyui_version, find_comfyui
 from ..models.starter_files import FILES, starter_file
-from ..models.survey import survey
+from ..models.survey import EXTRA_PATHS, survey
 
 OLDEST_COMFYUI = (0, 3, 64)
 NEEDED = {
@@ -174,7 +175,13 @@ def _is_new_enough(version: str) -> bool:
 
 
 def _examine_models(report: Report, comfyui: Path) -> None:
-    shelves, misplaced = survey(comfyui)
+    if (comfyui / EXTRA_PATHS).is_file() and importlib.util.find_spec("yaml") is None:
+        report.hints.append(f"{EXTRA_PATHS} was not read: pip install pyyaml")
+    try:
+        shelves, misplaced = survey(comfyui)
+    except ValueError as error:
+        report.problems.append(str(error))
+        return
     for shelf in shelves:
         kind = shelf.kind
         report.facts["models"].append(

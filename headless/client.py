@@ -52,7 +52,9 @@ class ComfyClient:
         self.url = url.rstrip("/") if "://" in url else f"http://{url.rstrip('/')}"
 
     async def __aenter__(self) -> ComfyClient:
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(sock_read=60))
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(sock_connect=10, sock_read=120)
+        )
         return self
 
     async def __aexit__(self, *_) -> None:

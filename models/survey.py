@@ -6,6 +6,7 @@ files by what they contain.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from .registry import ALL_KINDS, ModelKind, kind_of
 # What only this pack reads: recognised wherever it lies.
 OURS = frozenset({"face_parser", "face_edit"})
 PACKAGE = Path(__file__).resolve().parent.parent
+EXTRA_PATHS = "extra_model_paths.yaml"
 WEIGHTS = frozenset({".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".onnx"})
 
 
@@ -40,7 +42,10 @@ class Misplaced:
 
 
 def survey(comfyui: Path) -> tuple[list[Shelf], list[Misplaced]]:
-    """All model kinds with what is found of them, and the files that need attention."""
+    """All model kinds with what is found of them, and the files that need attention.
+
+    Raises ValueError when extra_model_paths.yaml is no YAML; without PyYAML it is not read.
+    """
     shelves = {
         key: Shelf(kind, folders_of(kind.folder, comfyui)) for key, kind in ALL_KINDS.items()
     }
@@ -109,12 +114,16 @@ def _is_under(path: Path, folders: list[Path]) -> bool:
 
 def _extra_folders(comfyui: Path) -> Iterator[tuple[str, Path]]:
     """Kind and folder of each line of extra_model_paths.yaml."""
-    path = comfyui / "extra_model_paths.yaml"
-    if not path.is_file():
+    path = comfyui / EXTRA_PATHS
+    if not path.is_file() or importlib.util.find_spec("yaml") is None:
         return
     import yaml  # ComfyUI brings it
 
-    for section in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).values():
+    try:
+        sections = dict(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        raise ValueError(f"{path} is not what ComfyUI reads ({error}): correct it.") from error
+    for section in sections.values():
         section = dict(section or {})
         base = Path(os.path.expandvars(str(section.pop("base_path", ""))))
         section.pop("is_default", None)

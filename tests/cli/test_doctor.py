@@ -164,6 +164,12 @@ def test_folders_from_extra_model_paths(comfyui, tmp_path, capsys):
     assert files(report, "face_parser") == ["resnet18.pt"]
 
 
+def test_extra_model_paths_that_is_no_yaml(comfyui, capsys):
+    pytest.importorskip("yaml")
+    (comfyui / "extra_model_paths.yaml").write_text("mine: [\n")
+    assert "extra_model_paths.yaml" in diagnose(capsys)["problems"][0]
+
+
 def test_an_old_comfyui(comfyui, capsys):
     (comfyui / "comfyui_version.py").write_text('__version__ = "0.3.9"\n')
     assert "0.3.64 or newer" in diagnose(capsys)["problems"][0]
