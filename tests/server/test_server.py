@@ -98,7 +98,8 @@ class TestNodes:
         with urlopen(f"{server.url}/extensions/visage/docs/{node}.md") as page:  # noqa: S310
             text = page.read().decode()
         info = server.get(f"/object_info/{node}")[node]
-        names = [name for group in info["input_order"].values() for name in group]
+        shown = [names for kind, names in info["input_order"].items() if kind != "hidden"]
+        names = [name for group in shown for name in group]
         for name in [*names, *info["output_name"]]:
             assert f"| {name} |" in text, f"{name} is missing in the help page of {node}"
 
