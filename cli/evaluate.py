@@ -8,9 +8,11 @@ import json
 import sys
 from pathlib import Path
 
+from .evaluate_face_edit import add_face_edit_command
+
 
 def add_evaluate_command(subparsers: argparse._SubParsersAction) -> None:
-    """Add `visage evaluate starter`."""
+    """Add `visage evaluate starter` and `visage evaluate face-edit`."""
     parser = subparsers.add_parser("evaluate", help="measure models on held-out pictures")
     kinds = parser.add_subparsers(dest="what", required=True)
     starter = kinds.add_parser("starter", help="measure the built-in starter models")
@@ -18,6 +20,7 @@ def add_evaluate_command(subparsers: argparse._SubParsersAction) -> None:
     starter.add_argument("--json", action="store_true", help="print one JSON object")
     starter.add_argument("--out", type=Path, help="also write figures and sample counts here")
     starter.set_defaults(run=_run)
+    add_face_edit_command(kinds)
 
 
 def _run(options: argparse.Namespace) -> int:

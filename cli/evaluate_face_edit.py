@@ -1,0 +1,151 @@
+"""`visage evaluate face-edit`: the paper's tables on any dataset that the trainer reads."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+
+def add_face_edit_command(kinds: argparse._SubParsersAction) -> None:
+    """Add `visage evaluate face-edit`."""
+    command = kinds.add_parser(
+        "face-edit",
+        help="compare the face editor with plain inpainting, Blended Latent Diffusion and itself",
+        description="Edits pictures of the dataset's evaluation split with every method and writes "
+        "a table, plots and the pictures. Columns whose weights are not given are left out.",
+    )
+    command.add_argument("dataset", type=Path, help="as for `visage train face-edit`")
+    command.add_argument("--base", type=Path, help="diffusers folder (default: the starter)")
+    command.add_argument("--face-edit", type=Path, help="trained file (default: the starter's)")
+    command.add_argument("--plain-loss", type=Path, help="the same trained with --loss plain")
+    command.add_argument("--pairs", type=int, default=100, help="pictures (%(default)s)")
+    command.add_argument("--seed", type=int, default=42, help="split and noise (%(default)s)")
+    command.add_argument(
+        "--evaluation-share", type=float, default=1 / 3, help="the split; 1 takes all pictures"
+    )
+    command.add_argument("--size", type=int, default=512, help="in pixels (%(default)s)")
+    command.add_argument("--steps", type=int, default=20, help="sampling steps (%(default)s)")
+    command.add_argument("--guidance", type=float, default=5.0, help="(%(default)s)")
+    command.add_argument(
+        "--sigma", type=float, help="softness of the mask in pixels (default: SIZE / 64)"
+    )
+    command.add_argument("--vgg", type=Path, help="torchvision's vgg16-397923af.pth, for LPIPS")
+    command.add_argument("--pickscore", type=Path, help="the folder of PickScore's model")
+    command.add_argument(
+        "--compare",
+        action="append",
+        default=[],
+        metavar="NAME=FOLDER",
+        help="a row for pictures made elsewhere, called like the dataset's",
+    )
+    command.add_argument("--out", type=Path, default=Path("runs/evaluate_face_edit"))
+    command.set_defaults(run=run_face_edit)
+
+
+def run_face_edit(args: argparse.Namespace) -> int:
+    """Edit, measure, and print the table."""
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    from ..engines.diffusers import DiffusersEngine
+    from ..evaluation.face_edit import (
+        EditSettings,
+        Weights,
+        choose_pairs,
+        run_table,
+        write_report,
+    )
+    from ..evaluation.perceptual import background_lpips, pickscore
+    from ..models.face_edit import read_face_edit
+    from ..models.face_parser import load_face_parser
+    from ..models.starter_files import STARTER, starter_file
+    from ..techniques.text_adapter import FaceAwareTextAdapter
+    from ..training.face_edit.dataset import read_dataset, split_dataset
+
+    compare = {}
+    for text in args.compare:
+        name, separator, folder = text.partition("=")
+        if not separator or not Path(folder).is_dir():
+            raise ValueError(f"--compare {text}: give NAME=FOLDER with a folder of pictures.")
+        compare[name] = Path(folder)
+    examples = read_dataset(args.dataset)
+    share = args.evaluation_share
+    _, chosen = split_dataset(examples, share, args.seed)
+    parser = load_face_parser(starter_file("face_parser"))
+    pairs, problems = choose_pairs(chosen, args.pairs, args.size, parser=parser)
+    for line in problems:
+        print(f"left out: {line}", file=sys.stderr)
+    if not pairs:
+        raise ValueError(f"None of the {len(chosen)} evaluation pictures can be used.")
+    base = args.base or STARTER
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    files = {
+        "tuned": args.face_edit or (None if args.base else starter_file("face_edit")),
+        "plain loss": args.plain_loss,
+    }
+    loaded: dict[str, Weights] = {}
+
+    def weights(name: str) -> Weights | None:
+        if name != "base" and files[name] is None:
+            return None
+        if name not in loaded:
+            loaded.clear()  # one UNet at a time
+            trained = None if name == "base" else read_face_edit(files[name])
+            engine = DiffusersEngine.load(base, trained, device=device)
+            adapter = trained and trained.adapter
+            loaded[name] = Weights(engine, adapter and FaceAwareTextAdapter.from_weights(adapter))
+        return loaded[name]
+
+    shown: dict[str, torch.Tensor] = {}
+
+    def keep(method: str, pair, edited) -> None:
+        if pair is pairs[0]:
+            shown[method] = edited
+        folder = args.out / method.replace(" ", "_")
+        folder.mkdir(parents=True, exist_ok=True)
+        picture = (edited * 255).round().byte().numpy()
+        Image.fromarray(np.ascontiguousarray(picture)).save(folder / f"{pair.name}.png")
+
+    metrics, absent = {}, {}
+    for column, given, build in (
+        ("lpips_background", args.vgg, background_lpips),
+        ("pickscore", args.pickscore, pickscore),
+    ):
+        if given is None:
+            absent[column] = "its weights were not given"
+        else:
+            metrics[column] = build(given)
+    sigma = args.size / 64 if args.sigma is None else args.sigma
+    settings = EditSettings(args.steps, args.guidance, sigma, round(sigma / 2))
+    rows = run_table(
+        pairs,
+        weights,
+        settings,
+        metrics,
+        args.seed,
+        compare=compare,
+        keep=keep,
+        say=lambda text: print(text, file=sys.stderr, flush=True),
+    )
+    about = {
+        "dataset": args.dataset.name,
+        "pairs": len(pairs),
+        "size": args.size,
+        "steps": args.steps,
+        "seed": args.seed,
+        "device": device,
+    }
+    print(write_report(args.out, rows, absent, about))
+    if find_spec("matplotlib") is None:
+        print("No plots: matplotlib is not installed (pip install matplotlib).", file=sys.stderr)
+        return 0
+    from ..evaluation import face_edit_plots as plots
+
+    for column in ("psnr_background", *metrics):
+        plots.plot_spread(rows, column, args.out / f"{column}.png")
+    plots.plot_profile(pairs[0], shown, args.out / "profile.png")
+    plots.plot_differences(pairs[0], shown, args.out / "differences.png")
+    return 0
