@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 
-from .starter_files import starter_file
+from .starter_files import FILES, STARTER, starter_file
 
 BUILT_IN = "starter (built in)"
 
@@ -161,11 +161,12 @@ def register_folders(folder_paths: ModuleType) -> None:
 
 
 def options(key: str, folder_paths: ModuleType) -> list[str]:
-    """Return the names that a file widget offers: the built-in starter, then the user's files."""
+    """Return the names that a file widget offers: the built-in starter where there is one, then
+    the user's files.
+    """
     register_folders(folder_paths)
-    kind = KINDS[key]
-    files = folder_paths.get_filename_list(kind.folder)
-    return [BUILT_IN, *files] if kind.built_in else files
+    built_in = [BUILT_IN] if key in FILES and (STARTER / FILES[key]).is_file() else []
+    return [*built_in, *folder_paths.get_filename_list(KINDS[key].folder)]
 
 
 def locate(key: str, name: str, folder_paths: ModuleType) -> Path:

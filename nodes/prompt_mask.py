@@ -51,7 +51,7 @@ class VisagePromptMask(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "clipseg",
-                    options=[NO_FILE, *registry.options("clipseg", folder_paths)[1:]],
+                    options=[NO_FILE, *registry.options("clipseg", folder_paths)],
                     default=NO_FILE,
                     tooltip="CLIPSeg's weights file, in a folder of its own with config.json and "
                     "the tokenizer's files, under models/visage_clipseg.",

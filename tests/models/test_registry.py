@@ -64,7 +64,7 @@ def test_the_folder_of_ip_adapters_is_shared_with_other_packs(folders, put):
     folders.folder_names_and_paths["ipadapter"][1].update({".safetensors", ".pth"})
     put("theirs/plus.safetensors")
     put("models/ipadapter/base.bin")
-    assert options("ip_adapter", folders) == [BUILT_IN, "base.bin", "plus.safetensors"]
+    assert options("ip_adapter", folders)[-2:] == ["base.bin", "plus.safetensors"]
     paths, extensions = folders.folder_names_and_paths["ipadapter"]
     assert paths == ["theirs", "models/ipadapter"]
     assert extensions == {".safetensors", ".pth", ".bin"}
@@ -76,6 +76,12 @@ def test_the_built_in_comes_first_then_files_of_the_right_kind(folders, put):
     put("models/visage_face_edits/mine.safetensors")
     assert options("face_parser", folders) == [BUILT_IN, "79999_iter.pth"]
     assert options("face_edit", folders) == [BUILT_IN, "mine.safetensors"]
+
+
+def test_a_built_in_that_is_not_there_is_not_offered(folders, put, monkeypatch, tmp_path):
+    monkeypatch.setattr(registry, "STARTER", tmp_path / "starter")
+    put("models/visage_face_parsers/mine.pth")
+    assert options("face_parser", folders) == ["mine.pth"]
 
 
 def test_a_file_is_located_in_whichever_folder_holds_it(folders, put):
