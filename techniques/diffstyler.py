@@ -168,11 +168,22 @@ def stylize(
 class _Run:
     """What stays the same over the steps of one run."""
 
-    def __init__(self, trajectory, weights, styles, base, alphas, attention_layers, settings):
+    def __init__(
+        self,
+        trajectory: Trajectory,
+        weights: Tensor,
+        styles: Sequence[Style],
+        base: Base,
+        alphas: Tensor,
+        attention_layers: Collection[int],
+        settings: DiffStylerSettings,
+    ) -> None:
         self.trajectory, self.weights, self.base = trajectory, weights, base
         self.styles, self.alphas, self.settings = styles, alphas, settings
         self.attentions = hooked_attentions(attention_layers, settings.inject_cross)
         self.painted = [index for index in range(len(styles)) if weights[index].any()]
+        # The base model's pass over the content at the present step.
+        self._recorded: Recording | None = None
 
     def step(self, step: int, latent: Tensor) -> tuple[Tensor, Tensor]:
         """The latent one level below, and the clean latent expected behind it."""

@@ -1,0 +1,61 @@
+"""How much of the content a restyled picture keeps and how much of the style it takes, measured in
+the starter world, where every pixel's class is known.
+
+Distances are in the built-in face parser's own features: figures of this world, comparable with
+each other and with nobody else's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..models.face_parser import FaceParser
+
+_MEAN = (0.485, 0.456, 0.406)
+_STD = (0.229, 0.224, 0.225)
+
+
+def layout_distance(image: Tensor, labels: Tensor, parser: FaceParser) -> float:
+    """Share of pixels [1, H, W] whose class, for the parser, is no longer what was drawn."""
+    parsed = parser.probabilities(image).argmax(dim=1)
+    return float((parsed != labels.to(parsed)).float().mean())
+
+
+def gram_distance(image: Tensor, style: Tensor, parser: FaceParser) -> float:
+    """Distance of pictures' [1, H, W, 3] textures: mean relative difference of Gram matrices.
+
+    Gatys et al., "Image Style Transfer Using Convolutional Neural Networks", eq. 3, on the
+    parser's features at 1/8 and 1/16; 0 for the style itself, about 1 for an unrelated one.
+    """
+    differences = []
+    for own, other in zip(_grams(image, parser), _grams(style, parser), strict=True):
+        differences.append(float((own - other).norm() / other.norm()))
+    return sum(differences) / len(differences)
+
+
+@torch.inference_mode()
+def _grams(image: Tensor, parser: FaceParser) -> list[Tensor]:
+    """Gram matrices [C, C] over C H W."""
+    planes = F.interpolate(image.movedim(-1, 1), (parser.input_size,) * 2, mode="bilinear")
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (_MEAN, _STD))
+    features = parser.network.cp.resnet((planes - mean) / std)[:2]
+    flat = [feature[0].flatten(1).double() for feature in features]
+    return [part @ part.T / part.numel() for part in flat]
+
+
+def gain_at_equal_style(
+    reference: Sequence[tuple[float, float]], method: tuple[float, float]
+) -> float:
+    """How much less content a method loses than the reference at the method's style distance.
+
+    Points are (style distance, content distance); the reference's, at several strengths, are
+    joined by straight lines and continued flat. 0.2 is 20 % less content lost.
+    """
+    styles, contents = np.array(sorted(reference)).T
+    lost = float(np.interp(method[0], styles, contents))
+    return 1 - method[1] / lost if lost else 0.0
