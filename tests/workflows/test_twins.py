@@ -26,6 +26,8 @@ def widget_values(node: dict) -> list:
     values = list(node.get("widgets_values", []))
     if node["type"] == "KSampler":
         del values[1]  # what happens to the seed after a run
+    if node["type"] == "VisageTrainStyleLora":
+        del values[8]  # as above
     if node["type"] == "LoadImage":
         del values[1]  # the upload button
     return values
