@@ -7,6 +7,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -230,7 +231,9 @@ class ComfyServer:
             async with ComfyClient(self.url) as client:
                 return await ask(client)
 
-        return asyncio.run(answer())
+        # In a thread of its own: a notebook has an event loop running already.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(lambda: asyncio.run(answer())).result()
 
 
 async def _next_event(socket: aiohttp.ClientWebSocketResponse) -> dict:
