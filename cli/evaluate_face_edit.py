@@ -34,6 +34,11 @@ def add_face_edit_command(kinds: argparse._SubParsersAction) -> None:
     command.add_argument("--vgg", type=Path, help="torchvision's vgg16-397923af.pth, for LPIPS")
     command.add_argument("--pickscore", type=Path, help="the folder of PickScore's model")
     command.add_argument(
+        "--embedder",
+        type=Path,
+        help="the starter's face embedder: Frechet distance and identity, on drawn faces alone",
+    )
+    command.add_argument(
         "--compare",
         action="append",
         default=[],
@@ -118,6 +123,10 @@ def run_face_edit(args: argparse.Namespace) -> int:
             absent[column] = "its weights were not given"
         else:
             metrics[column] = build(given)
+    features = _drawn_faces(args.dataset, args.embedder, args.size) if args.embedder else None
+    if features is None:
+        reason = "no face embedder was given"
+        absent |= {"frechet": reason, "identity": reason}
     sigma = args.size / 64 if args.sigma is None else args.sigma
     settings = EditSettings(args.steps, args.guidance, sigma, round(sigma / 2))
     rows = run_table(
@@ -125,6 +134,7 @@ def run_face_edit(args: argparse.Namespace) -> int:
         weights,
         settings,
         metrics,
+        features,
         args.seed,
         compare=compare,
         keep=keep,
@@ -149,3 +159,33 @@ def run_face_edit(args: argparse.Namespace) -> int:
     plots.plot_profile(pairs[0], shown, args.out / "profile.png")
     plots.plot_differences(pairs[0], shown, args.out / "differences.png")
     return 0
+
+
+def _drawn_faces(dataset: Path, embedder: Path, size: int):
+    """The vector of a drawn face, aligned by the renderer's own landmarks."""
+    import json
+
+    import numpy as np
+
+    from ..evaluation.realism import features_of
+    from ..models.face_embedder import load_face_embedder
+    from ..training.world.export import CAPTION_FILE, SETTINGS_FILE
+
+    files = [dataset / name for name in (CAPTION_FILE, SETTINGS_FILE)]
+    if not all(file.is_file() for file in files):
+        raise ValueError(
+            f"--embedder knows drawn faces alone, and {dataset} was not written by "
+            "`visage data render`. Leave it out."
+        )
+    records = [json.loads(line) for line in files[0].read_text(encoding="utf-8").splitlines()]
+    scale = size / json.loads(files[1].read_text(encoding="utf-8"))["size"]
+    landmarks = {
+        Path(record["image"]).stem: np.array(record["landmarks"]) * scale for record in records
+    }
+    vectors = features_of(load_face_embedder(embedder))
+
+    def features(picture, pair) -> np.ndarray:
+        image = (picture * 255).round().byte().numpy()
+        return vectors([image], [landmarks[pair.name]])[0]
+
+    return features

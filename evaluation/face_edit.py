@@ -27,6 +27,7 @@ from ..techniques.soft_inpaint import inpaint_condition, to_latent_size
 from ..techniques.soft_mask import soften
 from ..techniques.text_adapter import FaceAwareTextAdapter, adapt_text
 from ..training.face_edit.dataset import BadExample, Example, load_example
+from .realism import frechet_distance
 
 RESAMPLES = 2000
 
@@ -101,11 +102,16 @@ class Row:
 Metric = Callable[[Tensor, Pair], float]
 """An edited picture [S, S, 3] and its pair to one figure."""
 
+Features = Callable[[Tensor, Pair], np.ndarray]
+"""A picture [S, S, 3] of a pair to the feature vector [d] of its face."""
+
 COLUMNS = {
     "outside_max_abs": "largest error outside the soft mask",
     "psnr_background": "PSNR over 1 - M, dB",
     "lpips_background": "LPIPS (VGG) over 1 - M",
     "pickscore": "PickScore",
+    "frechet": "Frechet distance of face embeddings",
+    "identity": "identity similarity",
     "seconds": "seconds",
 }
 
@@ -180,6 +186,7 @@ def run_table(
     weights: Callable[[str], Weights | None],
     settings: EditSettings,
     metrics: dict[str, Metric],
+    features: Features | None = None,
     seed: int = 42,
     methods: Sequence[Method] = METHODS,
     compare: dict[str, Path] | None = None,
@@ -189,9 +196,13 @@ def run_table(
     """A row for each method and each folder of pictures made elsewhere.
 
     weights("base" | "tuned" | "plain loss") gives None where there are none. keep is shown every
-    edited picture. compare names folders with pictures that are called like the dataset's.
+    edited picture. With features, a row also has the Frechet distance between edits and originals
+    and each edit's cosine with its original. compare names folders with pictures that are called
+    like the dataset's.
     """
-    rows = []
+    rows, originals = [], []
+    if features is not None:
+        originals = [features(pair.image, pair) for pair in pairs]
     for method in methods:
         row = Row(method.name)
         rows.append(row)
@@ -200,21 +211,31 @@ def run_table(
             row.missing = f"no weights for {method.weights}"
             continue
         say(method.name)
+        vectors = []
         for index, pair in enumerate(pairs):
             begun = time.perf_counter()
             edited = edit_pair(pair, method, own, settings, seed + index)
             row.add({"seconds": time.perf_counter() - begun})
             _judge(row, edited, pair, settings, metrics)
+            if features is not None:
+                vectors.append(features(edited, pair))
             if keep:
                 keep(method.name, pair, edited)
+        _compare_faces(row, originals, vectors)
     for name, folder in (compare or {}).items():
         row = Row(name)
         rows.append(row)
         found = [(pair, path) for pair in pairs if (path := _picture_of(pair, folder))]
         if len(found) < len(pairs):
             row.missing = f"{len(pairs) - len(found)} of {len(pairs)} pictures are not in {folder}"
-        for pair, path in found if not row.missing else []:
-            _judge(row, _read(path, len(pair.image)), pair, settings, metrics)
+            continue
+        vectors = []
+        for pair, path in found:
+            edited = _read(path, len(pair.image))
+            _judge(row, edited, pair, settings, metrics)
+            if features is not None:
+                vectors.append(features(edited, pair))
+        _compare_faces(row, originals, vectors)
     return rows
 
 
@@ -261,6 +282,8 @@ def _cell(values: list[float] | None) -> str:
     mean, low, high = interval(values)
     if np.isinf(mean):
         return "exact"
+    if len(values) == 1:
+        return f"{mean:.4g}"
     return f"{mean:.4g} [{low:.4g}, {high:.4g}]"
 
 
@@ -269,6 +292,14 @@ def _judge(
 ) -> None:
     row.add(background_figures(edited, pair, settings))
     row.add({name: metric(edited, pair) for name, metric in metrics.items()})
+
+
+def _compare_faces(row: Row, originals: list[np.ndarray], edited: list[np.ndarray]) -> None:
+    for first, second in zip(originals, edited, strict=True) if edited else ():
+        cosine = first @ second / (np.linalg.norm(first) * np.linalg.norm(second))
+        row.add({"identity": float(cosine)})
+    if len(edited) > 1:
+        row.add({"frechet": frechet_distance(np.stack(originals), np.stack(edited))})
 
 
 def _picture_of(pair: Pair, folder: Path) -> Path | None:

@@ -120,6 +120,21 @@ def test_pictures_made_elsewhere_get_a_row(weights, pair, tmp_path):
     assert "1 of 1 pictures are not in" in empty.missing
 
 
+def test_faces_are_compared_by_their_vectors(weights, pair):
+    pairs = [pair, replace(pair, image=1 - pair.image)]
+
+    def features(picture, of):
+        return picture.mean(dim=(0, 1)).numpy().astype(np.float64)
+
+    kept = replace(METHODS[-1], name="nothing to edit")
+    empty = [replace(each, mask=torch.zeros(64, 64)) for each in pairs]
+    (same,) = run_table(empty, lambda _: weights, SETTINGS, {}, features, methods=(kept,))
+    assert same.values["identity"] == pytest.approx([1, 1])
+    assert same.values["frechet"] == pytest.approx([0], abs=1e-9)
+    (other,) = run_table(pairs, lambda _: weights, SETTINGS, {}, features, methods=(METHODS[0],))
+    assert other.values["frechet"][0] > 0 and min(other.values["identity"]) < 1
+
+
 def test_interval_holds_the_mean_and_narrows_with_more_values():
     values = np.random.default_rng(0).normal(3, 1, 400)
     mean, low, high = interval(values)
