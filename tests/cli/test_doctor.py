@@ -100,6 +100,7 @@ def test_files_in_their_places(comfyui, capsys):
         ("checkpoints/79999_iter.pth", None, "visage_face_parsers"),
         ("loras/edit.safetensors", "visage_text_adapter.w1.weight", "visage_face_edits"),
         ("face_parsing/net.safetensors", "cp.resnet.conv1.weight", "visage_face_parsers"),
+        ("clipseg/model.safetensors", "clip.text_model.x", "visage_clipseg"),
         ("visage_face_edits/sd.safetensors", "model.diffusion_model.x", "checkpoints"),
         ("visage_face_parsers/style.safetensors", "lora_unet_x.lora_up.weight", "loras"),
     ],
