@@ -259,3 +259,83 @@ def test_a_model_that_is_no_such_unet_is_refused(comfy):
     flux = SimpleNamespace(model=SimpleNamespace(model_type=comfy.model_base.ModelType.FLUX))
     with pytest.raises(ValueError, match="Use SD 1.5"):
         ComfyUIRun(flux, SHAPE)
+
+
+class TestSdxl:
+    """SDXL's topology, narrow: two levels of attention, several transformer blocks a layer."""
+
+    @pytest.fixture
+    def model(self, comfy):
+        import comfy.model_base
+        import comfy.supported_models
+        from comfy.model_patcher import ModelPatcher
+
+        config = {
+            "image_size": 32, "in_channels": 4, "out_channels": 4, "model_channels": 32,
+            "num_res_blocks": [2, 2, 2], "channel_mult": [1, 2, 4], "num_head_channels": 32,
+            "use_spatial_transformer": True, "use_linear_in_transformer": True, "legacy": False,
+            "transformer_depth": [0, 0, 1, 1, 3, 3], "transformer_depth_middle": 3,
+            "transformer_depth_output": [0, 0, 0, 1, 1, 1, 3, 3, 3], "context_dim": 64,
+            "adm_in_channels": 2816, "num_classes": "sequential", "use_temporal_attention": False,
+        }  # fmt: skip
+        description = comfy.supported_models.SDXL(config)
+        description.unet_config.update(config)
+        torch.manual_seed(0)
+        network = comfy.model_base.SDXL(description)
+        for weight in network.parameters():  # ComfyUI leaves them as the memory was
+            torch.nn.init.normal_(weight, std=0.1)
+        return ModelPatcher(network, torch.device("cpu"), torch.device("cpu"))
+
+    @pytest.fixture
+    def prompt(self):
+        generator = torch.Generator().manual_seed(2)
+        text = torch.randn(1, 77, 64, generator=generator)
+        return [[text, {"pooled_output": torch.randn(1, 1280, generator=generator)}]]
+
+    def test_is_tapped_in_every_block_of_the_layers_that_it_has(self, model, prompt):
+        from visage.engines.comfyui_branches import ComfyUIRun
+        from visage.techniques.injection import (
+            Recording,
+            hooked_attentions,
+            injection_taps,
+            recording_taps,
+        )
+
+        latent, other = torch.randn(2, 1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
+        recording = Recording()
+        with torch.inference_mode(), ComfyUIRun(model, latent.shape) as run:
+            assert run.attention_layers == [0, 1, 2, 3, 4, 5]
+            attentions = hooked_attentions(run.attention_layers, cross=False)
+            branch = run.branch([prompt])
+            plain = branch(latent, TIMESTEP)
+            branch(other, TIMESTEP, recording_taps(recording, attentions))
+            injected = branch(latent, TIMESTEP, injection_taps(recording, True, attentions))
+            assert not torch.equal(injected, plain)
+            assert torch.equal(branch(latent, TIMESTEP), plain)
+        # Layer 4 and 5 are of the second level, with one block each.
+        assert set(recording.queries_keys) == {(Attention(4, "self"), 0), (Attention(5, "self"), 0)}
+
+    def test_counts_the_blocks_of_a_layer(self, model, prompt):
+        from visage.engines.comfyui_branches import ComfyUIRun
+
+        blocks = []
+
+        def note(block, q, k, v):
+            blocks.append(block)
+            return q, k, v
+
+        with torch.inference_mode(), ComfyUIRun(model, SHAPE) as run:
+            taps = Taps(projections={Attention(1, "self"): note})
+            run.branch([prompt])(torch.zeros(SHAPE), TIMESTEP, taps)
+        assert blocks == [0, 1, 2]
+
+    def test_learns_a_lora_that_its_own_loader_applies(self, comfy, model, prompt):
+        import comfy.sd
+        from visage.engines.comfyui_lora import trainable_lora
+        from visage.training.style_lora import StyleLoraSettings, train_style_lora
+
+        latent = torch.randn(1, 4, 8, 8)
+        trainable = trainable_lora(model, prompt, latent.shape, 2, 0)
+        lora, _ = train_style_lora(latent, trainable, StyleLoraSettings(rank=2, steps=1))
+        patched, _ = comfy.sd.load_lora_for_models(model, None, lora.tensors(), 1.0, 0.0)
+        assert len(patched.patches) == len(lora.layers) > 100
