@@ -26,8 +26,10 @@ from visage.training.starter.face_embedder import (
     train_face_embedder,
 )
 from visage.training.starter.image_encoder import (
+    build_image_encoder,
     draw_painting,
     quarter_colours,
+    set_filters,
     style_contrast,
     train_image_encoder,
 )
@@ -179,6 +181,13 @@ class TestImageEncoder:
         apart = torch.eye(2)[styles]
         mixed = torch.eye(2)[torch.tensor([0, 1, 0, 1])]
         assert style_contrast(apart, styles, 0.1) < 0.01 < style_contrast(mixed, styles, 0.1)
+
+    def test_every_filter_sees_as_much_of_the_pictures_at_the_start(self):
+        network = build_image_encoder(self.recipe["network"] | {"hidden_size": 48})
+        pixels = torch.randn(8, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+        set_filters(network, pixels)
+        seen = network.vision_model.embeddings.patch_embedding(pixels)
+        assert torch.allclose(seen.std((0, 2, 3)), torch.ones(48), atol=1e-3)
 
     def test_quarters_are_told_apart_by_their_colours(self):
         picture = torch.zeros(1, 3, 8, 8)
