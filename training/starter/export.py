@@ -21,7 +21,11 @@ from .vae import preview_factors
 
 
 def export(settings: Mapping[str, Any], work: Path, out: Path) -> Path:
-    """Export every stage to `out` (which must not exist yet) in fp16 and return the folder."""
+    """Export every stage to `out` (which must not exist yet) in fp16 and return the folder.
+
+    The embedder, the detector and the image encoder, which the pipeline is whole without, come
+    along where `work` holds them.
+    """
     if out.exists():
         raise ValueError(f"{out} exists already. Move it away or name another folder with --out.")
     recipe = Recipe(settings, work)
@@ -45,7 +49,13 @@ def export(settings: Mapping[str, Any], work: Path, out: Path) -> Path:
         (folder / "vae" / "latent_preview.json").write_text(json.dumps(factors))
         shutil.rmtree(folder / "tokenizer")
         shutil.copytree(work / "tokenizer", folder / "tokenizer")
-        _write_face_parser(recipe, folder)
+        size = recipe.settings["face_parser"]["input_size"]
+        _write_network(recipe.face_parser, "face_parser", folder, {"visage.input_size": str(size)})
+        for name in ("face_embedder", "face_detector"):
+            if (work / f"{name}.pt").exists():
+                _write_network(getattr(recipe, name), name, folder, {})
+        if (work / "image_encoder.pt").exists():
+            recipe.image_encoder.half().save_pretrained(folder / "image_encoder")
         _write_face_edit(recipe.settings["face_edit"], kv, adapter, folder)
         folder.rename(out)
     return out
@@ -59,12 +69,12 @@ def _half(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     }
 
 
-def _write_face_parser(recipe: Recipe, folder: Path) -> None:
-    size = str(recipe.settings["face_parser"]["input_size"])
-    metadata = {"visage.kind": "face_parser", "visage.input_size": size}
-    (folder / "face_parser").mkdir()
-    weights = _half(recipe.face_parser.state_dict())
-    write_weights(folder / "face_parser" / "model.safetensors", weights, metadata)
+def _write_network(
+    network: torch.nn.Module, kind: str, folder: Path, metadata: Mapping[str, str]
+) -> None:
+    (folder / kind).mkdir()
+    weights = _half(network.state_dict())
+    write_weights(folder / kind / "model.safetensors", weights, {"visage.kind": kind, **metadata})
 
 
 def _write_face_edit(settings: Mapping[str, Any], kv, adapter, folder: Path) -> None:
