@@ -1,81 +1,67 @@
-"""Stage: a first face-edit file, K/V projections and text adapter with a mask-weighted loss.
-
-Kang et al., "High-Fidelity Face Swap via Prompt-Driven Inpainting and Pixel-Level Background
-Preservation", equations 4-9.
-"""
+"""Stage: the face-edit file, by the same trainer as everybody's, on the starter's own portraits."""
 
 from __future__ import annotations
 
 import copy
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from PIL import Image
 from torch import Tensor
+from tqdm import tqdm
 
-from ...techniques.mask_weighted_loss import mask_weighted_loss
-from ...techniques.text_adapter import FaceAwareTextAdapter
-from ..loop import Run, cosine_rate, train
-from .inpainting import LatentSet
+from ...engines.diffusers import DiffusersEngine
+from ...engines.diffusers_training import make_trainable
+from ...engines.trainable import hash_weights
+from ...models.face_edit import read_face_edit
+from ..face_edit.config import FaceEditConfig
+from ..face_edit.trainer import train_face_edit
+from ..world.labels import FACE
+from .dataset import PortraitSet
 from .networks import build_scheduler
-from .tokenizer import tokenize
-from .unet import draw_captions, noise_examples
 
 
-def train_face_edit(
+def write_pictures(portraits: PortraitSet, folder: Path) -> None:
+    """Write portraits as pictures with masks and captions, those that are not there yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, facts in enumerate(tqdm(portraits.facts, desc="write pictures", mininterval=5)):
+        text = folder / f"{index:05}.txt"
+        if text.exists():
+            continue
+        mask = np.isin(portraits.labels[index], FACE).astype(np.uint8) * 255
+        Image.fromarray(portraits.images[index]).save(folder / f"{index:05}.png")
+        Image.fromarray(mask).save(folder / f"{index:05}.mask.png")
+        # The caption comes last, under another name first: where it is, all is there.
+        temporary = text.with_suffix(".part")
+        temporary.write_text("\n".join(facts["captions"]), encoding="utf-8")
+        os.replace(temporary, text)
+
+
+def train_starter_face_edit(
     recipe: dict[str, Any],
-    seed: int,
+    size: int,
     tokenizer,
     text_encoder,
+    vae,
     unet,
-    facts: list[dict],
-    examples: LatentSet,
+    portraits: PortraitSet,
     folder: Path,
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Train attn2's to_k and to_v and the adapter; returns K/V differences and the adapter."""
-    torch.manual_seed(seed)
-    before = unet.state_dict()
-    tuned = copy.deepcopy(unet).train().requires_grad_(False)
-    projections = {
-        name: parameter
-        for name, parameter in tuned.named_parameters()
-        if name.endswith(("attn2.to_k.weight", "attn2.to_v.weight"))
-    }
-    for parameter in projections.values():
-        parameter.requires_grad_(True)
-    adapter = FaceAwareTextAdapter(text_encoder.config.hidden_size)
-    groups = [
-        {"params": list(projections.values()), "peak": recipe["kv_learning_rate"]},
-        {"params": list(adapter.parameters()), "peak": recipe["adapter_learning_rate"]},
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=0.0)
-    scheduler, run = build_scheduler(), Run(folder, "face_edit", recipe["steps"])
+    """Train attn2's to_k and to_v and the adapter; returns K/V differences and the adapter.
 
-    def take_step(step: int) -> dict[str, float]:
-        rng = np.random.default_rng([seed, 6, step])
-        portraits, shown, noise, timesteps = noise_examples(
-            examples, recipe["batch"], step, seed + 1, scheduler
-        )
-        ids = tokenize(tokenizer, draw_captions(facts, portraits, 0.0, rng))
-        mask = shown[:, 4:5]
-        for group in optimizer.param_groups:
-            group["lr"] = group["peak"] * cosine_rate(step, run.steps, warm_up=20)
-        with torch.autocast("cpu", torch.bfloat16):
-            with torch.no_grad():
-                text = text_encoder(input_ids=ids).last_hidden_state
-            share = mask.mean(dim=(1, 2, 3)).view(-1, 1, 1)
-            text = text + recipe["adapter_strength"] * share * adapter(text)
-            shown = shown.contiguous(memory_format=torch.channels_last)
-            predicted = tuned(shown, timesteps, text, return_dict=False)[0].float()
-        loss = mask_weighted_loss(predicted, noise, mask, recipe["alpha"])
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        return {"loss": loss.item()}
-
-    train(run, {"unet": tuned, "adapter": adapter, "optimizer": optimizer}, take_step)
-    differences = {
-        name: parameter.detach() - before[name] for name, parameter in projections.items()
-    }
-    return differences, dict(adapter.state_dict())
+    recipe holds settings of `FaceEditConfig`.
+    """
+    write_pictures(portraits, folder / "face_edit_pictures")
+    scheduler = dict(build_scheduler().config)
+    engine = DiffusersEngine(copy.deepcopy(unet), vae, text_encoder, tokenizer, scheduler)
+    result, _ = train_face_edit(
+        make_trainable(engine, scheduler, hash_weights(unet.state_dict())),
+        folder / "face_edit_pictures",
+        FaceEditConfig.from_dict({**recipe, "size": size}),
+        folder / "face_edit",
+        resume=True,
+    )
+    weights = read_face_edit(result)
+    return weights.kv, weights.adapter

@@ -126,16 +126,16 @@ class Recipe:
     @cached_property
     def face_edit(self):
         """The K/V differences and the text adapter."""
-        from .face_edit import train_face_edit
+        from .face_edit import train_starter_face_edit
 
-        return train_face_edit(
+        return train_starter_face_edit(
             self.settings["face_edit"],
-            self.seed,
+            self.size,
             self.tokenizer,
             self.text,
+            self.vae,
             self.unet,
-            self.data.facts,
-            self.examples,
+            self.data,
             self.work,
         )
 

@@ -9,8 +9,15 @@ import torch
 from visage.techniques.mask_weighted_loss import mask_weighted_loss
 from visage.training.starter.augment import MIRROR_PAIRS, mirror_labels
 from visage.training.starter.dataset import PortraitSet
+from visage.training.starter.face_edit import train_starter_face_edit
 from visage.training.starter.inpainting import encode_examples, random_mask
-from visage.training.starter.networks import LATENT_SCALE, build_scheduler, build_unet, build_vae
+from visage.training.starter.networks import (
+    LATENT_SCALE,
+    build_scheduler,
+    build_text_encoder,
+    build_unet,
+    build_vae,
+)
 from visage.training.starter.recipe import RECIPE, read_recipe
 from visage.training.starter.tokenizer import load_tokenizer, tokenize, train_tokenizer
 from visage.training.starter.unet import min_snr_weight, noise_examples, start_silent
@@ -134,6 +141,22 @@ def test_mask_weighted_loss_weighs_the_face_21_times_the_background():
     face = mask_weighted_loss(predicted, inside, mask, 0.05)
     background = mask_weighted_loss(predicted, outside, mask, 0.05)
     assert face / background == pytest.approx(1.05 / 0.05)
+
+
+def test_face_edit_is_learnt_from_the_portraits(vae, tmp_path):
+    data = portraits(4)
+    data = PortraitSet(data.images, data.labels, [{"captions": ["a face", "a man"]}] * 4)
+    tokenizer = train_tokenizer(["a face of a man"], 20, tmp_path / "tokenizer")
+    heads = {"num_hidden_layers": 1, "num_attention_heads": 2}
+    text = build_text_encoder({"hidden_size": 32, "intermediate_size": 32, **heads}, tokenizer)
+    unet = build_unet({"block_out_channels": [32] * 4, "heads": [2] * 4}, 32, 8)
+    recipe = {"steps": 1, "batch": 2, "validate_every": 0}
+    kv, adapter = train_starter_face_edit(
+        recipe, 64, tokenizer, text.eval(), vae, unet, data, tmp_path
+    )
+    assert len(kv) == 32 and any(value.any() for value in kv.values())
+    assert adapter["w2.weight"].shape == (32, 32) and adapter["w2.weight"].any()
+    assert (tmp_path / "face_edit_pictures" / "00003.txt").read_text() == "a face\na man"
 
 
 def test_min_snr_weight_is_one_where_noise_dominates():
