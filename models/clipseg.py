@@ -16,11 +16,24 @@ _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _STD = (0.26862954, 0.26130258, 0.27577711)
 
 
+class _Plain(nn.Module):
+    """A network whose attributes can be set: transformers' own have a `device` that cannot, and
+    ComfyUI's memory management notes it there."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, **inputs: Tensor) -> Tensor:
+        return self.model(**inputs).logits
+
+
 class ClipSeg:
     """CLIPSeg with its tokenizer; on_use() brings the network to its device and names that."""
 
     def __init__(self, network: nn.Module, tokenizer, name: str) -> None:
-        self.network = network.eval().requires_grad_(False)
+        self.network = _Plain(network).eval().requires_grad_(False)
+        self.size = network.config.vision_config.image_size
         self.tokenizer = tokenizer
         self.name = name
         self.on_use: Callable[[], torch.device] | None = None
@@ -30,7 +43,7 @@ class ClipSeg:
         """Probability [B, K, H, W] of each phrase in pictures [B, H, W, 3] in 0..1."""
         weight = next(self.network.parameters())
         device = self.on_use() if self.on_use else weight.device
-        size = self.network.config.vision_config.image_size
+        size = self.size
         pixels = F.interpolate(
             image.movedim(-1, 1).float(), (size, size), mode="bilinear", antialias=True
         )
@@ -40,13 +53,13 @@ class ClipSeg:
         words = self.tokenizer(list(phrases), padding=True, truncation=True, return_tensors="pt")
         planes = []
         for picture in pixels:
-            output = self.network(
+            logits = self.network(
                 input_ids=words["input_ids"].to(device),
                 attention_mask=words["attention_mask"].to(device),
                 pixel_values=picture.expand(len(phrases), -1, -1, -1),
             )
             # One phrase comes without its own dimension.
-            planes.append(output.logits.float().reshape(len(phrases), size, size).sigmoid())
+            planes.append(logits.float().reshape(len(phrases), size, size).sigmoid())
         planes = F.interpolate(torch.stack(planes), image.shape[1:3], mode="bilinear")
         return planes.to(image.device)
 

@@ -40,3 +40,25 @@ def test_a_lone_weights_file_is_not_enough(folder, tmp_path):
     shutil.copy(folder / "model.safetensors", tmp_path)
     with pytest.raises(FileNotFoundError, match="config.json.*CIDAS"):
         load_clipseg(tmp_path / "model.safetensors")
+
+
+def test_the_node_finds_any_words_with_it(folder, comfy_nodes):
+    """Prompt Mask with the files where a user puts them."""
+    import json
+    from pathlib import Path
+
+    import folder_paths
+    from visage.models.registry import register_folders
+    from visage.nodes.prompt_mask import VisagePromptMask
+
+    register_folders(folder_paths)
+    place = Path(folder_paths.get_folder_paths("visage_clipseg")[0]) / "tiny"
+    shutil.copytree(folder, place, dirs_exist_ok=True)
+    picture = torch.rand(1, 64, 96, 3, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        mask, candidates, scores = VisagePromptMask.execute(
+            picture, "the ship, the sea", "auto", "tiny/model.safetensors", 0.5
+        ).args
+    assert mask.shape == (1, 64, 96)
+    assert {entry["words"] for entry in json.loads(scores)[0]} == {"ship", "sea"}
+    assert candidates.shape[-1] == 3
