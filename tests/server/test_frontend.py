@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import visage
+from visage.headless.canvas import to_api_form
 
 WORKFLOWS = Path(visage.__file__).parent / "workflows"
 NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
@@ -75,6 +76,21 @@ def test_exports_the_twin(page, name):
     exported = page.evaluate("app.graphToPrompt().then(prompt => prompt.output)")
     twin = json.loads((WORKFLOWS / "api" / f"{name}.json").read_text(encoding="utf-8"))
     assert exported == twin
+
+
+def test_subgraphs_are_unfolded_for_the_queue_as_here(page, server):
+    open_workflow(page, "face_edit")
+    page.evaluate(
+        "app.graph.convertToSubgraph(new Set(app.graph.nodes.filter("
+        "n => ['Soft inpaint', 'Sampler', 'Decode'].includes(n.title))))"
+    )
+    canvas, exported = page.evaluate(
+        "app.graphToPrompt().then(form => [form.workflow, form.output])"
+    )
+    assert len(canvas["definitions"]["subgraphs"]) == 1
+    for node in exported.values():
+        node["inputs"].pop("preview", None)  # only the frontend has this widget
+    assert to_api_form(canvas, server.get("/object_info")) == exported
 
 
 def test_brings_its_sample_picture_and_runs(page, server, tmp_path):
