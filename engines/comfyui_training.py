@@ -58,6 +58,9 @@ def make_trainable(model: ModelPatcher, clip, vae) -> TrainableModel:
     with torch.inference_mode():
         comfy.model_management.load_models_gpu([model], force_full_load=True)
     network = _Network(copy.deepcopy(unet).requires_grad_(False))
+    with torch.inference_mode():
+        # The copy alone is needed on the device; CLIP and VAE come back when they are called.
+        comfy.model_management.unload_all_models()
     projections = _projections(network.unet, model)
     latent_format = model.model.latent_format
     return TrainableModel(

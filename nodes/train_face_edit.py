@@ -237,19 +237,21 @@ class VisageTrainFaceEdit(io.ComfyNode):
             save_every=save_every,
             validate_every=validate_every,
         )
-        train_face_edit = _trainer()
+        trainer = _trainer()
         run = Path(folder_paths.get_output_directory()) / RUNS / name
         folder = _world() if dataset == WORLD else _input_folder(dataset)
         watch = _Watch(steps)
+        device = comfy.model_management.get_torch_device()
         # Nodes run in inference mode, where nothing can learn.
         with torch.inference_mode(False):
-            trained, losses = train_face_edit(
+            trained, losses = trainer.train_face_edit(
                 make_trainable(model, clip, vae),
                 folder,
                 config,
                 run,
                 cache=run.parent / "cache",
                 parser=parser or load_face_parser(starter_file("face_parser")),
+                accelerator=trainer.make_accelerator(cpu=device.type == "cpu"),
                 resume=True,
                 on_step=watch,
             )
@@ -286,13 +288,13 @@ class _Watch:
 
 def _trainer():
     try:
-        from ..training.face_edit.trainer import train_face_edit
+        from ..training.face_edit import trainer
     except ModuleNotFoundError as error:
         raise ValueError(
             f"Training needs the Python package {error.name}, which is not installed in ComfyUI's "
             f"environment: python -m pip install {error.name}."
         ) from error
-    return train_face_edit
+    return trainer
 
 
 def _world() -> Path:
