@@ -62,7 +62,7 @@ KINDS: dict[str, ModelKind] = {
             extensions=frozenset({".safetensors"}),
             what="face-edit weights for a 9-channel inpainting model",
             licence="that of the data it was trained on",
-            where_from="your own fine-tuning, for the model that it is used with",
+            where_from="`visage train face-edit` or the node Train Face Edit, on your own model",
             marks=("visage_text_adapter.",),
         ),
         ModelKind(

@@ -1,7 +1,8 @@
 """The training loop of the face editor, on one device or many, that survives being killed.
 
-A run's folder holds run.json (what is trained, on what), checkpoint.pt, losses.jsonl, losses.png,
-TensorBoard's files, the validation pictures and in the end face_edit.safetensors.
+A run's folder holds run.json (what is trained, on what), losses.jsonl and losses.png, losses.pt
+(the last checkpoint), TensorBoard's files, the validation pictures and in the end
+face_edit.safetensors.
 """
 
 from __future__ import annotations
