@@ -114,7 +114,7 @@ def run_face_edit(args: argparse.Namespace) -> int:
         picture = (edited * 255).round().byte().numpy()
         Image.fromarray(np.ascontiguousarray(picture)).save(folder / f"{pair.name}.png")
 
-    metrics, absent = {}, {}
+    metrics, absent = {}, {} if device == "cuda" else {"memory": "there is no GPU"}
     for column, given, build in (
         ("lpips_background", args.vgg, background_lpips),
         ("pickscore", args.pickscore, pickscore),

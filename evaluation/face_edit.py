@@ -113,6 +113,7 @@ COLUMNS = {
     "frechet": "Frechet distance of face embeddings",
     "identity": "identity similarity",
     "seconds": "seconds",
+    "memory": "peak GPU memory, MiB",
 }
 
 
@@ -213,9 +214,13 @@ def run_table(
         say(method.name)
         vectors = []
         for index, pair in enumerate(pairs):
+            if torch.cuda.is_available():
+                torch.cuda.reset_peak_memory_stats()
             begun = time.perf_counter()
             edited = edit_pair(pair, method, own, settings, seed + index)
             row.add({"seconds": time.perf_counter() - begun})
+            if torch.cuda.is_available():
+                row.add({"memory": torch.cuda.max_memory_allocated() / 2**20})
             _judge(row, edited, pair, settings, metrics)
             if features is not None:
                 vectors.append(features(edited, pair))
