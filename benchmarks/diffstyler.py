@@ -22,13 +22,28 @@ from ..engines.comfyui_location import find_comfyui
 from ..engines.diffusers import DiffusersEngine
 from ..engines.diffusers_branches import DiffusersRun
 from ..engines.diffusers_lora import trainable_lora
-from ..evaluation.style_transfer import gain_at_equal_style, gram_distance, layout_distance
-from ..models.face_parser import load_face_parser
+from ..evaluation.style_transfer import (
+    boundary_artefact,
+    gain_at_equal_style,
+    gram_distance,
+    layout_distance,
+)
+from ..models.face_classes import CLASSES
+from ..models.face_parser import FaceParser, load_face_parser
 from ..models.starter_files import starter_file
 from ..models.style_lora import Factors, StyleLora
 from ..techniques.ddim import ddim_step, level_alpha, sampling_grid
 from ..techniques.ddim_inversion import Trajectory, invert
-from ..techniques.diffstyler import Base, DiffStylerSettings, Style, region_weights, stylize
+from ..techniques.diffstyler import (
+    Base,
+    DiffStylerSettings,
+    Style,
+    latent_mask,
+    region_weights,
+    stylize,
+)
+from ..techniques.pixel_blend import blend, prove
+from ..techniques.soft_mask import soften
 from ..training.style_lora import StyleLoraSettings, style_latents, train_style_lora
 from ..training.world import STYLES, portrait
 
@@ -235,6 +250,7 @@ def _content_and_style(engine: DiffusersEngine, quick: bool) -> dict[str, float]
         shown, _, caption = _picture(1000 + number, style)
         _say(f"style {number + 1} of {styles}: {style}")
         lora = _trained(engine, shown, f"painting of <sss>, {caption}", 5 if quick else 200)
+        _say(_region(engine, lora, shown, parser, steps))
         for index in range(contents):
             for name, image, labels in _restyled(engine, lora, index, steps):
                 point = (
@@ -250,6 +266,36 @@ def _content_and_style(engine: DiffusersEngine, quick: bool) -> dict[str, float]
         _say(f"  {name:<24} style distance {style:.4f}, content distance {content:.4f}")
     plain = [point for name, point in means.items() if name.startswith("image to image")]
     return {"content_gain_at_equal_style": gain_at_equal_style(plain, means["both injected"])}
+
+
+@torch.inference_mode()
+def _region(
+    engine: DiffusersEngine, lora: StyleLora, style: Tensor, parser: FaceParser, steps: int
+) -> str:
+    """One person's hair in the style: what changes inside, outside and on the edge."""
+    picture, labels, caption = _picture(0)
+    mask = soften((labels == CLASSES.index("hair")).float(), 1.0)
+    latent = engine.encode(picture) * engine.latent_scale
+    run = DiffusersRun(engine, latent.shape)
+    texts = engine.encode_text([NEGATIVE, f"painting of <sss>, {caption}", ""])
+    empty, styled = run.branch(texts[2:]), run.branch(texts[:2], lora)
+    trajectory = invert(latent, empty, run.alphas, steps, 2 * steps)
+    weights = region_weights(latent_mask(mask).unsqueeze(0))
+    painted = stylize(
+        trajectory, weights, [Style(styled)], Base(empty), run.alphas, run.attention_layers,
+        DiffStylerSettings(GUIDANCE),
+    )  # fmt: skip
+    result = blend(engine.decode(painted / engine.latent_scale), picture, mask)
+    inside, gray = mask.unsqueeze(-1), torch.full_like(picture, 0.5)
+    before, after = (
+        gram_distance(gray.lerp(image, inside), style, parser) for image in (picture, result)
+    )
+    edges = [boundary_artefact(image[0], mask[0]) for image in (picture, result)]
+    outside = prove(result, picture, mask).outside_max_abs_diff
+    return (
+        f"  hair alone: style distance {before:.4f} -> {after:.4f}, outside {outside}, "
+        f"edge {edges[0]:.4f} -> {edges[1]:.4f}"
+    )
 
 
 def _trained(engine: DiffusersEngine, picture: Tensor, prompt: str, steps: int) -> StyleLora:

@@ -4,7 +4,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from visage.evaluation.style_transfer import gain_at_equal_style, gram_distance, layout_distance
+from visage.evaluation.style_transfer import (
+    boundary_artefact,
+    gain_at_equal_style,
+    gram_distance,
+    layout_distance,
+)
 from visage.models.bisenet import BiSeNet
 from visage.models.face_parser import FaceParser
 
@@ -38,3 +43,13 @@ def test_gain_compares_at_the_same_style():
     assert gain_at_equal_style(reference, (0.6, 0.15)) == pytest.approx(0.5)
     assert gain_at_equal_style(reference, (0.6, 0.3)) == pytest.approx(0)
     assert gain_at_equal_style(reference, (0.2, 0.25)) == pytest.approx(0.5), "flat beyond the ends"
+
+
+def test_an_edge_along_the_mask_is_an_artefact_and_one_elsewhere_is_not():
+    mask = torch.zeros(64, 64)
+    mask[16:48, 16:48] = 1
+    seam = (0.5 + 0.2 * mask).unsqueeze(-1).expand(-1, -1, 3)
+    noise = torch.rand(64, 64, 3, generator=torch.Generator().manual_seed(1))
+    assert boundary_artefact(torch.full((64, 64, 3), 0.5), mask) == 0
+    assert boundary_artefact(seam, mask) > 0.05
+    assert abs(boundary_artefact(noise, mask)) < 0.05
