@@ -28,6 +28,7 @@ def _run(options: argparse.Namespace) -> int:
 
     report = evaluate(QUICK if options.quick else FULL, _say)
     if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(dataclasses.asdict(report), indent=2)
         options.out.write_text(text + "\n", encoding="utf-8")
     if options.json:
