@@ -3,7 +3,7 @@
 Ye et al., "IP-Adapter: Text Compatible Image Prompt Adapter for Text-to-Image Diffusion Models",
 section 3.3: each picture is drawn from its own caption and its own image embedding,
 L = E || eps - eps_theta(x_t, t, text, image) ||^2, and either prompt is dropped now and then so
-that both can be guided. All that does not change is encoded once.
+that both can be guided. Pictures are encoded once.
 """
 
 from __future__ import annotations
@@ -60,17 +60,15 @@ class StyleAdapterSettings:
 
 @dataclass(frozen=True)
 class Examples:
-    """What every step draws from, encoded once.
+    """What every step draws from.
 
-    latents [N, 4, h, w], scaled; embeds [N, D] of the image encoder; texts [M, T, d], the first of
-    them for the empty caption; captions: for each picture the indices of its texts; concat
-    [1, 5, h, w] for inpainting models, that of a picture to be drawn as a whole.
+    latents [N, 4, h, w], scaled; embeds [N, D] of the image encoder; captions of each picture;
+    concat [1, 5, h, w] for inpainting models, that of a picture to be drawn as a whole.
     """
 
     latents: Tensor
     embeds: Tensor
-    texts: Tensor
-    captions: list[list[int]]
+    captions: list[tuple[str, ...]]
     concat: Tensor | None
 
 
@@ -112,12 +110,12 @@ def encode_examples(
     encode_image: Callable[[Tensor], Tensor],
     size: int,
 ) -> Examples:
-    """Encode pictures and captions; a bad example is left out with one logged line.
+    """Encode the pictures; a bad example is left out with one logged line.
 
     encode_image gives embeddings [1, D] of a picture [1, H, W, 3] in 0..1. Raises ValueError when
     no example can be used.
     """
-    latents, embeds, captions, texts = [], [], [], {"": 0}
+    latents, embeds, captions = [], [], []
     for example in tqdm(examples, desc="encode", mininterval=2):
         try:
             if example.problem:
@@ -128,20 +126,16 @@ def encode_examples(
             continue
         latents.append(engine.encode(picture).cpu() * engine.latent_scale)
         embeds.append(encode_image(picture).float().cpu())
-        captions.append([texts.setdefault(text, len(texts)) for text in example.captions])
+        captions.append(example.captions)
     if not latents:
         raise ValueError(f"None of the {len(examples)} pictures can be used; see the lines above.")
-    # One window of the text encoder is what the model was trained on.
-    encoded = [engine.encode_text([text]).cpu() for text in tqdm(texts, desc="captions")]
-    length = encoded[0].shape[1]
     concat = None
     if engine.unet.config.in_channels == 9:
         everywhere = torch.ones(1, size, size)
         concat = inpaint_condition(
             torch.zeros(1, size, size, 3), everywhere, engine.encode, engine.latent_scale
         ).concat.cpu()
-    joined = torch.cat([text[:, :length] for text in encoded])
-    return Examples(torch.cat(latents), torch.cat(embeds), joined, captions, concat)
+    return Examples(torch.cat(latents), torch.cat(embeds), captions, concat)
 
 
 def train_style_adapter(
@@ -166,6 +160,8 @@ def train_style_adapter(
         adapter.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
     optimizer = accelerator.prepare(optimizer)
+    # One window of the text encoder is what the model was trained on.
+    length = engine.encode_text([""]).shape[1]
     alphas = (1 / (engine.noise_schedule.sigmas**2 + 1)).to(device)
 
     def take_step(step: int) -> dict[str, float]:
@@ -177,10 +173,12 @@ def train_style_adapter(
         if examples.concat is not None:
             concat = examples.concat.to(device).expand(len(shown), -1, -1, -1)
             shown = torch.cat((shown, concat), dim=1)
+        with torch.no_grad():
+            texts = engine.encode_text(batch.prompts)[:, :length].to(device)
         keys_values = adapter.keys_values(adapter.tokens(batch.embeds))
         attention = StyleAttention(keys_values, keys_values, [1.0] * len(keys_values))
         with accelerator.autocast(), styled_unet(unet, [attention], (0,), shown.shape[-2:]):
-            predicted = unet(shown, batch.timesteps, batch.texts, return_dict=False)[0]
+            predicted = unet(shown, batch.timesteps, texts, return_dict=False)[0]
         aim = batch.noise
         if engine.prediction == "v_prediction":
             aim = alpha.sqrt() * batch.noise - (1 - alpha).sqrt() * batch.latents
@@ -210,8 +208,8 @@ class _Batch:
     latents: Tensor
     noise: Tensor
     embeds: Tensor
-    texts: Tensor
     timesteps: Tensor
+    prompts: list[str]
 
 
 def _draw(
@@ -224,17 +222,19 @@ def _draw(
     noise = torch.randn(latents.shape, generator=random)
     timesteps = torch.randint(levels, (settings.batch,), generator=random)
     words, dropped = torch.rand(2, settings.batch, generator=random)
-    texts = [
-        captions[int(word * len(captions))] if captions else 0
-        for word, captions in zip(words, (examples.captions[i] for i in chosen), strict=True)
-    ]
     # One draw decides all three: the shares of the unit interval follow each other.
     without_text = dropped < settings.text_drop + settings.both_drop
     last = settings.text_drop + settings.both_drop + settings.image_drop
     without_image = (dropped >= settings.text_drop) & (dropped < last)
-    texts = examples.texts[torch.tensor(texts).masked_fill(without_text, 0)]
     embeds = examples.embeds[chosen].masked_fill(without_image[:, None], 0)
-    return _Batch(*(value.to(device) for value in (latents, noise, embeds, texts, timesteps)))
+    prompts = [
+        "" if silent else captions[int(word * len(captions))]
+        for captions, word, silent in zip(
+            (examples.captions[i] for i in chosen), words.tolist(), without_text, strict=True
+        )
+    ]
+    tensors = (value.to(device) for value in (latents, noise, embeds, timesteps))
+    return _Batch(*tensors, prompts)
 
 
 def _middle_square(path: Path, size: int) -> Tensor:
@@ -251,8 +251,9 @@ def _middle_square(path: Path, size: int) -> Tensor:
 def _require_same_run(folder: Path, settings: StyleAdapterSettings, examples: Examples) -> None:
     """Refuse to go on with a run that was begun with other settings or pictures."""
     content = hashlib.sha256()
-    for part in (examples.latents, examples.embeds, examples.texts):
+    for part in (examples.latents, examples.embeds):
         content.update(part.contiguous().numpy())
+    content.update(json.dumps(examples.captions).encode())
     own = {**asdict(settings), "examples": content.hexdigest()}
     begun = folder / "style_adapter.json"
     if not begun.exists():

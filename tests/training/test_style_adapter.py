@@ -60,11 +60,12 @@ def losses(folder):
     return [json.loads(line)["loss"] for line in lines]
 
 
-def test_pictures_and_captions_are_encoded_once(examples):
+def test_pictures_are_encoded_once_and_those_without_a_caption_left_out(examples):
     assert examples.latents.shape == (3, 4, 8, 8)
     assert examples.embeds.tolist() == [[1, 0, 0], [0, pytest.approx(128 / 255), 0], [0, 0, 1]]
-    assert examples.texts.shape[:2] == (5, 77)
-    assert examples.captions == [[1, 2], [3, 2], [4, 2]]
+    assert examples.captions == [
+        (f"a {colour} picture", "a picture") for colour in ("red", "green", "blue")
+    ]
     assert examples.concat.shape == (1, 5, 8, 8)
     assert (examples.concat[:, 0] == 1).all()
 
@@ -132,10 +133,10 @@ def test_prompts_are_dropped_as_often_as_was_said(examples):
     from visage.training import style_adapter
 
     settings = StyleAdapterSettings(batch=4000, text_drop=0.2, image_drop=0.1, both_drop=0.3)
-    texts = torch.arange(4.0).view(4, 1, 1)
-    small = Examples(examples.latents[:, :, :1, :1], examples.embeds, texts, [[1], [2], [3]], None)
+    small = Examples(examples.latents[:, :, :1, :1], examples.embeds, [("a", "b")] * 3, None)
     batch = style_adapter._draw(small, settings, 1000, 0, "cpu")
-    silent = batch.texts.flatten() == 0
+    silent = torch.tensor([prompt == "" for prompt in batch.prompts])
+    assert {"a", "b", ""} == set(batch.prompts)
     blind = ~batch.embeds.any(1)
     assert silent.float().mean() == pytest.approx(0.5, abs=0.03)
     assert blind.float().mean() == pytest.approx(0.4, abs=0.03)
