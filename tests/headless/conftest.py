@@ -26,7 +26,7 @@ class Fake:
 
         command = [sys.executable, str(FAKE), str(self.port), str(self.folder)]
         self.process = subprocess.Popen(command)  # noqa: S603
-        for _ in range(200):
+        for _ in range(1200):
             try:
                 ComfyServer(self.url).get("/system_stats")
                 return
