@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import comfy.clip_model
+import comfy.clip_vision
 import comfy.diffusers_convert
 import comfy.hooks
 import comfy.latent_formats
@@ -245,6 +246,23 @@ def _load_clip(folder: Path) -> comfy.sd.CLIP:
     _require_same_keys(path, clip.cond_stage_model.clip_l.transformer.state_dict(), weights)
     clip.load_sd(weights)
     return clip
+
+
+def load_image_encoder(folder: Path = STARTER) -> comfy.clip_vision.ClipVisionModel:
+    """CLIP_VISION of the starter's image encoder.
+
+    ComfyUI's own loader tells a file's layout by its number of layers and knows the large models
+    only; its class takes any layout that a configuration file describes. Raises FileNotFoundError
+    or ValueError when a file is missing, damaged or of another build.
+    """
+    path = starter_file("image_encoder", folder)
+    # ComfyUI opens the configuration itself; this says clearly what is wrong with it.
+    read_config("image_encoder", folder)
+    weights = read_weights(path)
+    encoder = comfy.clip_vision.ClipVisionModel(path.with_name("config.json"))
+    _require_same_keys(path, encoder.get_sd(), weights)
+    encoder.load_sd(weights)
+    return encoder
 
 
 def _require_same_keys(path: Path, expected: Iterable[str], found: Iterable[str]) -> None:

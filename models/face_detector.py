@@ -22,7 +22,7 @@ from .small_network import Residual, as_pixels, convolution
 STRIDE = 8
 SMALLEST = 24
 """Pixels of the smallest face that is looked for, unless the caller says otherwise."""
-SCORE = 0.5
+SCORE = 0.4
 OUTPUTS = 15
 """One score, four numbers of the box, ten of the landmarks."""
 WIDTHS = (16, 32, 48)

@@ -1,7 +1,8 @@
 """Where the built-in starter models lie, and what each of their files is called.
 
 The starter is a diffusers pipeline folder, so that diffusers, transformers and both engines read
-the same files; beside it lie the face parser and the face-edit weights.
+the same files; beside it lie the face parser, the face-edit weights, the face detector and the
+image encoder.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ FILES = {
     "text_encoder": "text_encoder/model.safetensors",
     "face_parser": "face_parser/model.safetensors",
     "face_edit": "face_edit/model.safetensors",
+    "face_detector": "face_detector/model.safetensors",
+    "image_encoder": "image_encoder/model.safetensors",
     "ip_adapter": "ip_adapter/model.safetensors",
     "tokenizer": "tokenizer/vocab.json",
     "scheduler": "scheduler/scheduler_config.json",
@@ -43,7 +46,7 @@ def starter_file(part: str, folder: Path = STARTER) -> Path:
 
 
 def read_config(part: str, folder: Path = STARTER) -> dict[str, Any]:
-    """The JSON configuration of "unet", "vae", "text_encoder" or "scheduler".
+    """The JSON configuration of "unet", "vae", "text_encoder", "image_encoder" or "scheduler".
 
     Raises FileNotFoundError as `starter_file`, ValueError when the file is not a JSON object.
     """

@@ -49,6 +49,7 @@ def comfy_nodes(comfy):
 @pytest.fixture(scope="session")
 def random_starter(tmp_path_factory) -> Path:
     """A starter folder with the true topology and files, narrow, with random weights."""
+    from visage.training.starter.image_encoder import build_image_encoder
     from visage.training.starter.networks import (
         build_scheduler,
         build_text_encoder,
@@ -72,6 +73,16 @@ def random_starter(tmp_path_factory) -> Path:
     build_unet(unet_network, 48, 16).half().save_pretrained(folder / "unet")
     build_vae(vae_network, 128).half().save_pretrained(folder / "vae")
     build_text_encoder(text_network, tokenizer).half().save_pretrained(folder / "text_encoder")
+    image_network = {
+        "image_size": 32,
+        "patch_size": 8,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+        "projection_dim": 24,
+    }
+    build_image_encoder(image_network).half().save_pretrained(folder / "image_encoder")
     build_scheduler().save_pretrained(folder / "scheduler")
     preview = {"factors": [[0.1, 0.2, 0.3]] * 4, "bias": [0.0, 0.1, 0.2]}
     (folder / "vae" / "latent_preview.json").write_text(json.dumps(preview))

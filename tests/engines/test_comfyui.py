@@ -209,6 +209,39 @@ class TestModel:
             load_starter(tmp_path)
 
 
+class TestImageEncoder:
+    def test_pictures_look_to_comfyui_as_they_look_to_transformers(self, random_starter, comfy):
+        from comfy.clip_vision import clip_preprocess
+        from transformers import CLIPVisionModelWithProjection
+        from visage.engines.comfyui import load_image_encoder
+
+        folder = random_starter / "image_encoder"
+        reference = CLIPVisionModelWithProjection.from_pretrained(folder, dtype=torch.float32)
+        pictures = torch.rand(2, 40, 48, 3, generator=torch.Generator().manual_seed(6))
+        with torch.inference_mode():
+            found = load_image_encoder(random_starter).encode_image(pictures)
+            pixels = clip_preprocess(pictures, size=32)
+            expected = reference(pixel_values=pixels, output_hidden_states=True)
+        for ours, theirs in (
+            (found["image_embeds"], expected.image_embeds),
+            (found["penultimate_hidden_states"], expected.hidden_states[-2]),
+        ):
+            assert ours.shape == theirs.shape
+            assert (ours - theirs).abs().max() < 1e-4
+
+    def test_a_file_of_another_build_is_named(self, random_starter, comfy, tmp_path):
+        from visage.engines.comfyui import load_image_encoder
+
+        (tmp_path / "image_encoder").mkdir()
+        config = (random_starter / "image_encoder" / "config.json").read_text()
+        (tmp_path / "image_encoder" / "config.json").write_text(config)
+        weights = read_weights(random_starter / "image_encoder" / "model.safetensors")
+        del weights["visual_projection.weight"]
+        save_file(weights, tmp_path / "image_encoder" / "model.safetensors")
+        with pytest.raises(ValueError, match=r"image_encoder.*1 weights are missing"):
+            load_image_encoder(tmp_path)
+
+
 class TestText:
     def test_weights_in_parentheses_act(self, comfyui_models):
         clip = comfyui_models[1]
