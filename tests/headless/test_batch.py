@@ -18,8 +18,17 @@ def queue(capsys, *words) -> tuple[int, dict]:
     return code, json.loads(shown) if shown else {}
 
 
+# Tests that run in the background inherit an ignored Ctrl-C; a user's shell does not ignore it.
+QUEUE = """
+import signal, sys
+from visage.cli.main import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(main())
+"""
+
+
 def start_queue(*words) -> subprocess.Popen:
-    command = [sys.executable, "-m", "visage.cli.main", "queue", *map(str, words)]
+    command = [sys.executable, "-c", QUEUE, "queue", *map(str, words)]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)  # noqa: S603
 
 
