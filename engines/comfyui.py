@@ -7,7 +7,8 @@ only inside ComfyUI.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ import comfy.clip_vision
 import comfy.diffusers_convert
 import comfy.hooks
 import comfy.latent_formats
+import comfy.ldm.modules.diffusionmodules.model as autoencoder_layers
 import comfy.model_base
 import comfy.model_management
 import comfy.model_patcher
@@ -190,16 +192,36 @@ def _load_vae(folder: Path) -> comfy.sd.VAE:
         "in_channels": config["in_channels"],
         "out_ch": config["out_channels"],
         "ch": channels[0],
-        "ch_mult": [width // channels[0] for width in channels],
+        "ch_mult": [_WidthRatio(width, channels[0]) for width in channels],
         "num_res_blocks": config["layers_per_block"],
         "attn_resolutions": [],
         "dropout": 0.0,
     }
     params = {"ddconfig": description, "embed_dim": config["latent_channels"]}
-    vae = comfy.sd.VAE(sd=weights, config={"params": params})
+    with _autoencoder_norm_groups(config.get("norm_num_groups", 32)):
+        vae = comfy.sd.VAE(sd=weights, config={"params": params})
     _require_same_keys(path, vae.first_stage_model.state_dict(), weights)
-    _set_norm_groups(vae.first_stage_model, config)
     return vae
+
+
+@contextmanager
+def _autoencoder_norm_groups(groups: int) -> Iterator[None]:
+    """Build ComfyUI's autoencoder with so many groups: 32, its own number, need not divide a width.
+
+    Its layers look up their operations when they are built, so only those of this block differ.
+    """
+    usual = autoencoder_layers.ops
+
+    class Operations(usual):
+        GroupNorm = staticmethod(
+            lambda num_groups, num_channels, **rest: usual.GroupNorm(groups, num_channels, **rest)
+        )
+
+    autoencoder_layers.ops = Operations
+    try:
+        yield
+    finally:
+        autoencoder_layers.ops = usual
 
 
 class _TextModel(comfy.clip_model.CLIPTextModel):

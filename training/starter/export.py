@@ -35,7 +35,7 @@ def export(settings: Mapping[str, Any], work: Path, out: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=out.parent) as temporary:
         folder = Path(temporary) / "starter"
         pipeline = StableDiffusionInpaintPipeline(
-            vae=recipe.vae_decoder,
+            vae=recipe.vae,
             text_encoder=recipe.text,
             tokenizer=recipe.tokenizer,
             unet=recipe.unet,

@@ -21,7 +21,6 @@ STAGES = (
     "data",
     "tokenizer",
     "vae",
-    "vae_decoder",
     "text",
     "unet",
     "face_parser",
@@ -79,14 +78,6 @@ class Recipe:
         vae = train_vae(self.settings["vae"], self.seed, self.size, self.data, self.work)
         standardise_latents(vae, self.data, self.size)
         return vae
-
-    @cached_property
-    def vae_decoder(self):
-        """The autoencoder with its decoder trained on."""
-        from .vae import train_decoder
-
-        settings = self.settings["vae_decoder"]
-        return train_decoder(settings, self.seed, self.vae, self.data, self.work)
 
     @cached_property
     def text(self):

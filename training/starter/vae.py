@@ -155,44 +155,6 @@ def train_vae(recipe: dict[str, Any], seed: int, size: int, portraits: PortraitS
     return vae.eval()
 
 
-def train_decoder(recipe: dict[str, Any], seed: int, vae, portraits: PortraitSet, folder: Path):
-    """Train the decoder on, with the latents as they are; returns `vae` with its average.
-
-    `recipe` holds steps, batch, crop, photo_share and learning_rate. A UNet that was trained on
-    these latents stays right.
-    """
-    torch.manual_seed(seed)
-    vae.requires_grad_(False)
-    decoder = nn.ModuleDict({"post": vae.post_quant_conv, "decoder": vae.decoder})
-    decoder.requires_grad_(True)
-    average = AveragedWeights(decoder, 0.998)
-    optimizer = torch.optim.AdamW(decoder.parameters(), lr=0.0, betas=(0.9, 0.99), fused=True)
-    photos = photographs()
-    run = Run(folder, "vae_decoder", recipe["steps"])
-
-    def take_step(step: int) -> dict[str, float]:
-        rng = np.random.default_rng([seed, 7, step])
-        pixels = _batch(recipe, portraits, photos, rng)
-        for group in optimizer.param_groups:
-            group["lr"] = recipe["learning_rate"] * trapezoid_rate(step, run.steps)
-        with torch.autocast("cpu", torch.bfloat16):
-            with torch.no_grad():
-                shown = pixels.contiguous(memory_format=torch.channels_last)
-                latents = vae.encode(shown).latent_dist.mode()
-            decoded = vae.decode(latents).sample.float()
-        loss = reconstruction_loss(decoded, pixels)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
-        optimizer.step()
-        average.update(decoder)
-        return {"loss": loss.item(), "psnr": _psnr(decoded.detach(), pixels)}
-
-    train(run, {"decoder": decoder, "average": average, "optimizer": optimizer}, take_step)
-    decoder.load_state_dict(average.weights)
-    return vae.eval()
-
-
 def _psnr(decoded: Tensor, pixels: Tensor) -> float:
     """Return the PSNR in dB of pictures in -1..1."""
     error = F.mse_loss(decoded, pixels).item() / 4
