@@ -1,8 +1,8 @@
 """Where the built-in starter models lie, and what each of their files is called.
 
 The starter is a diffusers pipeline folder, so that diffusers, transformers and both engines read
-the same files; beside it lie the face parser, the face-edit weights, the face detector and the
-image encoder.
+the same files; beside it lie the face parser, the face-edit weights, the face embedder, the face
+detector and the image encoder.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ FILES = {
     "text_encoder": "text_encoder/model.safetensors",
     "face_parser": "face_parser/model.safetensors",
     "face_edit": "face_edit/model.safetensors",
+    "face_embedder": "face_embedder/model.safetensors",
     "face_detector": "face_detector/model.safetensors",
     "image_encoder": "image_encoder/model.safetensors",
     "ip_adapter": "ip_adapter/model.safetensors",

@@ -17,6 +17,8 @@ from torch import Tensor
 from .shapes import as_image, as_mask, fit_mask, match_batch, split_alpha, trim_padding
 
 SMALLEST_SHARE = 0.0002  # of the picture's area
+# What a crop that had to grow shows around its part of the mask, as part of its side.
+EDGE = 0.1
 SMALLEST_SIDE = 8  # pixels
 # What a crop weighs where no mask claims the pixel: little, but enough to cover it alone.
 BASE_WEIGHT = 1e-3
@@ -61,7 +63,8 @@ def crop_faces(
     There is one crop for each connected part of the mask [B, H, W] (where it is above one half),
     from left to right; parts under 0.02 % of the picture or 8 pixels are dropped. Given `boxes`,
     a list of (x, y, width, height) in pixels for each picture, there is one crop for each of
-    those. A crop's mask [N, size, size] holds only its own part of the mask: a neighbour's face
+    those; where its part of the mask, such as long hair, reaches out of it, the crop grows to hold
+    that. A crop's mask [N, size, size] holds only its own part of the mask: a neighbour's face
     in the same crop is not in it.
 
     The side of the square is (1 + context) times the longer side of the part, and at most the
@@ -87,7 +90,11 @@ def crop_faces(
     for k in range(batch):
         rectangles, owner = _faces(mask[k], None if boxes is None else boxes[k])
         for number, rectangle in enumerate(rectangles, start=1):
-            box = CropBox(k, *_square(rectangle, context, height, width))
+            square = _square(rectangle, context, height, width)
+            part = _extent(mask[k] * (owner == number))
+            if part is not None and not _holds(square, part):
+                square = _square(_around(rectangle, part), EDGE, height, width)
+            box = CropBox(k, *square)
             own = _cut(mask[k], box) * (_cut(owner, box) == number).to(mask)
             squares.append(box)
             pictures.append(_resize(_cut(rgb[k], box), size, "bicubic"))
@@ -219,6 +226,29 @@ def _square(rectangle: Rectangle, context: float, height: int, width: int) -> tu
         for start, length, limit in ((x, box_width, width), (y, box_height, height))
     )
     return left, top, side
+
+
+def _extent(mask: Tensor) -> Rectangle | None:
+    """The rectangle of all that a mask [H, W] touches; None for an empty one."""
+    rows, columns = (mask.amax(dim=axis).nonzero()[:, 0] for axis in (1, 0))
+    if not len(rows):
+        return None
+    left, top = int(columns[0]), int(rows[0])
+    return left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top
+
+
+def _holds(square: tuple[int, int, int], part: Rectangle) -> bool:
+    left, top, side = square
+    x, y, width, height = part
+    return left <= x and top <= y and x + width <= left + side and y + height <= top + side
+
+
+def _around(first: Rectangle, second: Rectangle) -> Rectangle:
+    """The smallest rectangle that holds both."""
+    left, top = min(first[0], second[0]), min(first[1], second[1])
+    right = max(first[0] + first[2], second[0] + second[2])
+    bottom = max(first[1] + first[3], second[1] + second[3])
+    return left, top, right - left, bottom - top
 
 
 def _inside(start: int, side: int, limit: int) -> int:

@@ -4,7 +4,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from visage.evaluation.detector import detector_figures
+from visage.evaluation.embedder import embedder_figures
 from visage.models.face_detector import load_face_detector
+from visage.models.face_embedder import load_face_embedder
 from visage.models.starter_files import STARTER, starter_file
 from visage.training.world import STYLES, portrait
 from visage.training.world.styles import stylise
@@ -14,6 +16,12 @@ def test_faces_in_unseen_scenes_are_found():
     figures = detector_figures(load_face_detector(starter_file("face_detector")), 8)
     assert figures["detector_recall"] > 0.75
     assert figures["detector_precision"] > 0.75
+
+
+def test_people_are_told_apart():
+    figures = embedder_figures(load_face_embedder(starter_file("face_embedder")), 12)
+    assert figures["embedder_accuracy"] > 0.75
+    assert figures["embedder_cross_style_accuracy"] > 0.7
 
 
 def test_pictures_of_one_style_lie_together_whoever_they_show():

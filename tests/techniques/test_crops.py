@@ -297,3 +297,20 @@ def test_what_does_not_belong_together_is_refused():
         paste_faces(torch.rand(1, 50, 32, 3), crops, image)
     with pytest.raises(ValueError, match="images holds NaN"):
         paste_faces(images * float("nan"), crops, image)
+
+
+def test_a_crop_grows_where_its_part_of_the_mask_reaches_out_of_it():
+    image, mask = torch.rand(1, 128, 128, 3), torch.zeros(1, 128, 128)
+    mask[0, 4:100, 40:90] = 1  # hair down to the shoulders
+    face = (50, 30, 24, 30)
+    _, _, crops = crop_faces(image, mask, 64, context=0.8, boxes=[[face]])
+    box = crops.boxes[0]
+    assert box.top <= 4 and box.top + box.side >= 100
+    assert box.left <= 40 and box.left + box.side >= 90
+    edited = torch.zeros(1, 64, 64, 3)
+    changed = (paste_faces(edited, crops, image) != image).any(dim=-1)
+    assert changed[mask > 0].all()
+    mask[:] = 0
+    mask[0, 30:60, 50:74] = 1
+    small = crop_faces(image, mask, 64, context=0.8, boxes=[[face]])[2].boxes[0]
+    assert small.side == 54
