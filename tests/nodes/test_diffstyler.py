@@ -113,6 +113,7 @@ class TestInvert:
         assert f"{likeness:.1f} dB" in report
         assert inverted.trajectory.latents.shape == (STEPS + 1, 1, 4, 6, 8)
 
+    @pytest.mark.usefixtures("comfy_nodes")
     def test_warns_under_25_db(self, caplog):
         from visage.nodes.diffstyler import _inversion_report
 
