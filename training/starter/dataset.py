@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from tqdm import tqdm
+
+from ..world import portrait
+from ..world.parallel import draw_in_parallel
 
 CHUNK = 50
 # Photographs that scikit-image bundles, in colour, without people; the others stay unseen.
@@ -37,10 +38,8 @@ class PortraitSet:
     facts: list[dict]
 
 
-def _render_chunk(split: str, start: int, stop: int, size: int):
-    cv2.setNumThreads(1)
-    from ..world import portrait
-
+def _render_chunk(job: tuple[str, int, int, int]):
+    split, start, stop, size = job
     rendered = [portrait(index, size=size, split=split) for index in range(start, stop)]
     facts = [
         {
@@ -60,18 +59,19 @@ def render_set(folder: Path, split: str, count: int, size: int, workers: int = 2
     parts = folder / f"{split}_parts"
     parts.mkdir(parents=True, exist_ok=True)
     starts = range(0, count, CHUNK)
-    missing = [start for start in starts if not (parts / f"{start}.npz").exists()]
-    with ProcessPoolExecutor(workers) as pool:
-        jobs = [
-            pool.submit(_render_chunk, split, start, min(start + CHUNK, count), size)
-            for start in missing
-        ]
-        for job in tqdm(jobs, desc=f"render {split}", mininterval=5):
-            start, images, labels, facts = job.result()
-            temporary = parts / f"{start}.part"
-            with temporary.open("wb") as file:
-                np.savez(file, images=images, labels=labels, facts=json.dumps(facts))
-            os.replace(temporary, parts / f"{start}.npz")
+    jobs = [
+        (split, start, min(start + CHUNK, count), size)
+        for start in starts
+        if not (parts / f"{start}.npz").exists()
+    ]
+    drawn = draw_in_parallel(_render_chunk, jobs, workers)
+    for start, images, labels, facts in tqdm(
+        drawn, total=len(jobs), desc=f"render {split}", mininterval=5
+    ):
+        temporary = parts / f"{start}.part"
+        with temporary.open("wb") as file:
+            np.savez(file, images=images, labels=labels, facts=json.dumps(facts))
+        os.replace(temporary, parts / f"{start}.npz")
 
 
 def load_set(folder: Path, split: str, count: int) -> PortraitSet:

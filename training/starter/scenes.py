@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
+
+from ..world import scene
+from ..world.parallel import draw_in_parallel
 
 CHUNK = 20
 
@@ -25,12 +27,8 @@ class SceneSet:
     faces: list[list[dict]]
 
 
-def _render_chunk(start: int, stop: int, size: int):
-    import cv2
-
-    from ..world import scene
-
-    cv2.setNumThreads(1)
+def _render_chunk(job: tuple[int, int, int]):
+    start, stop, size = job
     scenes = [scene(index, size=size) for index in range(start, stop)]
     faces = [
         [
@@ -47,14 +45,15 @@ def render_scenes(folder: Path, count: int, size: int, workers: int = 2) -> None
     parts = folder / "scene_parts"
     parts.mkdir(parents=True, exist_ok=True)
     starts = [s for s in range(0, count, CHUNK) if not (parts / f"{s}.npz").exists()]
-    with ProcessPoolExecutor(workers) as pool:
-        jobs = [pool.submit(_render_chunk, s, min(s + CHUNK, count), size) for s in starts]
-        for job in tqdm(jobs, desc="render scenes", mininterval=5):
-            start, images, people, faces = job.result()
-            temporary = parts / f"{start}.part"
-            with temporary.open("wb") as file:
-                np.savez_compressed(file, images=images, people=people, faces=json.dumps(faces))
-            os.replace(temporary, parts / f"{start}.npz")
+    jobs = [(s, min(s + CHUNK, count), size) for s in starts]
+    drawn = draw_in_parallel(_render_chunk, jobs, workers)
+    for start, images, people, faces in tqdm(
+        drawn, total=len(jobs), desc="render scenes", mininterval=5
+    ):
+        temporary = parts / f"{start}.part"
+        with temporary.open("wb") as file:
+            np.savez_compressed(file, images=images, people=people, faces=json.dumps(faces))
+        os.replace(temporary, parts / f"{start}.npz")
 
 
 def load_scenes(folder: Path, count: int) -> SceneSet:

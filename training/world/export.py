@@ -3,14 +3,13 @@
 import json
 import os
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from .labels import ATTRIBUTES
+from .parallel import draw_in_parallel
 from .portrait import SPLITS, Portrait, check_size, portrait
 from .styles import STYLES
 
@@ -54,7 +53,7 @@ def export_portraits(
         return
     with (folder / DONE_FILE).open("a", encoding="utf-8") as done:
         jobs = [(folder, index, size, split, style) for index in missing]
-        for record in _work(jobs, workers):
+        for record in draw_in_parallel(_export_one, jobs, workers, chunksize=8):
             done.write(json.dumps(record) + "\n")
             done.flush()
             records[record["index"]] = record
@@ -93,18 +92,6 @@ def _finished(folder: Path) -> dict[int, dict]:
     _write(folder / DONE_FILE, b"".join(whole))
     records = [json.loads(line) for line in whole]
     return {record["index"]: record for record in records}
-
-
-def _work(jobs: list[tuple], workers: int) -> Iterator[dict]:
-    if workers <= 1 or len(jobs) < 2:
-        yield from map(_export_one, jobs)
-        return
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_one_thread) as pool:
-        yield from pool.map(_export_one, jobs, chunksize=8)
-
-
-def _one_thread() -> None:
-    cv2.setNumThreads(1)
 
 
 def _export_one(job: tuple) -> dict:
