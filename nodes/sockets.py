@@ -8,6 +8,7 @@ FaceParserSocket = io.Custom("VISAGE_FACE_PARSER")
 TextAdapterSocket = io.Custom("VISAGE_TEXT_ADAPTER")
 CropsSocket = io.Custom("VISAGE_CROPS")
 TrajectorySocket = io.Custom("VISAGE_TRAJECTORY")
+FacesSocket = io.Custom("VISAGE_FACES")
 RegionsSocket = io.Custom("VISAGE_REGIONS")
 # Spelled as other packs spell it, so that their loaders fit as well.
 IPAdapterSocket = io.Custom("IPADAPTER")

@@ -1,0 +1,97 @@
+"""Which of the faces that were found: their order, number and size, or whose they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..models.face_analyzer import FaceAnalyzer, FoundFace
+
+ORDERS = ("left to right", "largest", "surest")
+ALL = -1
+"""The index that stands for every face."""
+
+
+def choose_faces(
+    faces: Sequence[FoundFace],
+    order: str = "left to right",
+    index: int = ALL,
+    smallest: float = 0,
+    largest: float = 0,
+) -> list[FoundFace]:
+    """Return the faces within size limits, in an order, or only number `index` of them from 0.
+
+    A face's size is the longer side of its box in pixels; a limit of 0 is none. An index beyond
+    the last face gives no face. Raises ValueError for an unknown order.
+    """
+    within = [
+        face
+        for face in faces
+        if smallest <= size_of(face) and (not largest or size_of(face) <= largest)
+    ]
+    ordered = sorted(within, key=_key(order))
+    return ordered if index == ALL else ordered[index : index + 1]
+
+
+def size_of(face: FoundFace) -> float:
+    """The longer side of a face's box, in pixels."""
+    return max(face.box[2:])
+
+
+def _key(order: str):
+    keys = {
+        "left to right": lambda face: (face.box[0] + face.box[2] / 2, face.box[1]),
+        "largest": lambda face: -face.box[2] * face.box[3],
+        "surest": lambda face: -face.score,
+    }
+    if order not in keys:
+        raise ValueError(f"Unknown order {order!r}: it is one of {', '.join(ORDERS)}.")
+    return keys[order]
+
+
+def most_alike(
+    image: Tensor, faces: Sequence[FoundFace], reference: Tensor, analyzer: FaceAnalyzer
+) -> tuple[FoundFace, float] | None:
+    """The face of a picture [H, W, 3] that is most like a reference embedding [D], and the cosine.
+
+    None where no face has landmarks. Raises ValueError when the reference was made by an analyzer
+    with another embedding size, or when this one can only detect.
+    """
+    candidates = [face for face in faces if face.landmarks is not None]
+    if not candidates:
+        return None
+    vectors = analyzer.embed(image, [face.landmarks for face in candidates])
+    require_same_size(reference[None], vectors)
+    cosines = vectors @ reference.to(vectors)
+    best = int(cosines.argmax())
+    return candidates[best], float(cosines[best])
+
+
+def reference_embedding(image: Tensor, analyzer: FaceAnalyzer) -> Tensor:
+    """Who pictures [B, H, W, 3] show: the mean direction [D] of the largest face of each.
+
+    Raises ValueError where none of the pictures shows a face.
+    """
+    vectors = []
+    for picture in image:
+        for face in choose_faces(analyzer.find(picture), "largest", 0):
+            if face.landmarks is not None:
+                vectors.append(analyzer.embed(picture, [face.landmarks])[0])
+    if not vectors:
+        raise ValueError(
+            f"The face analyzer {analyzer.name!r} finds no face with landmarks in the reference "
+            f"picture ({len(image)} of {image.shape[2]} x {image.shape[1]} px). Give a picture "
+            "that shows the person's face upright and larger, or another analyzer."
+        )
+    return torch.nn.functional.normalize(torch.stack(vectors).mean(0), dim=0)
+
+
+def require_same_size(first: Tensor, second: Tensor) -> None:
+    """Raise ValueError unless two sets of embeddings [N, D] have equal numbers D."""
+    if first.shape[1] != second.shape[1]:
+        raise ValueError(
+            f"Embeddings of {first.shape[1]} and of {second.shape[1]} numbers cannot be compared: "
+            "two face analyzers made them. Connect one Load Face Analyzer to both nodes."
+        )
