@@ -59,7 +59,7 @@ def _convolve_rows(values: Tensor, kernel: Tensor) -> Tensor:
     block = min(length, max(2 * radius, SHORTEST_BLOCK))
     blocks = math.ceil(length / block)
     window = block + 2 * radius
-    inputs = _mirror(torch.arange(-radius, blocks * block + radius), length).to(values.device)
+    inputs = mirror(torch.arange(-radius, blocks * block + radius), length).to(values.device)
     offset = torch.arange(window)[:, None] - torch.arange(block)
     inside = (offset >= 0) & (offset <= 2 * radius)
     band = kernel[offset.clamp(0, 2 * radius).to(kernel.device)] * inside.to(kernel)
@@ -67,7 +67,7 @@ def _convolve_rows(values: Tensor, kernel: Tensor) -> Tensor:
     return (windows @ band).flatten(-2)[..., :length]
 
 
-def _mirror(index: Tensor, length: int) -> Tensor:
+def mirror(index: Tensor, length: int) -> Tensor:
     """Folds positions into 0..length-1 by mirroring at the end pixels, as often as it takes."""
     period = max(2 * length - 2, 1)
     index = index.remainder(period)
