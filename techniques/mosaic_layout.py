@@ -80,20 +80,23 @@ def choose_tiled(
     """The layout of a batch of pictures, and for each picture the numbers of the faces with a tile.
 
     `crops` holds for each picture the sides of its faces' square crops, in pixels of the picture.
-    A face that a tile would show less than 1.2 times larger than the picture's tile does gets
-    none; that leaves more room for the others, so it is asked again until nothing changes. All
-    pictures share one layout, that of the one with most faces.
+    A face that a tile would show less than 1.2 times larger than the picture's tile does needs
+    none. The largest such face of each picture goes first: that makes the others' tiles larger, so
+    it is asked again until nobody is left to go. All pictures share one layout, that of the one
+    with most faces.
     """
-    chosen = [list(range(len(sides))) for sides in crops]
+    chosen = [sorted(range(len(sides)), key=sides.__getitem__) for sides in crops]
     while True:
         layout = pack(width, height, max(map(len, chosen), default=0), size)
-        kept = [
-            [i for i in numbers if gain(layout, width, sides[i]) >= LEAST_GAIN]
+        too_large = [
+            numbers
             for numbers, sides in zip(chosen, crops, strict=True)
+            if numbers and gain(layout, width, sides[numbers[-1]]) < LEAST_GAIN
         ]
-        if kept == chosen:
-            return layout, chosen
-        chosen = kept
+        if not too_large:
+            return layout, [sorted(numbers) for numbers in chosen]
+        for numbers in too_large:
+            numbers.pop()
 
 
 def gain(layout: Layout, width: int, crop: int) -> float:

@@ -86,6 +86,13 @@ def test_a_face_that_is_large_already_gets_no_tile():
     assert layout.canvas == (512, 512)
 
 
+def test_faces_go_without_a_tile_one_by_one():
+    # Two tiles would be no larger than the faces are, but one is.
+    layout, chosen = choose_tiled(256, 256, [[110, 112]], 128)
+    assert chosen == [[0]]
+    assert layout == pack(256, 256, 1, 128)
+
+
 def test_a_batch_shares_the_layout_of_the_fullest_picture():
     layout, chosen = choose_tiled(512, 512, [[60], [], [50, 60, 70]])
     assert [len(numbers) for numbers in chosen] == [1, 0, 3]
