@@ -91,6 +91,26 @@ KINDS: dict[str, ModelKind] = {
             marks=("clip.text_model.", "clip.vision_model."),
             built_in=False,
         ),
+        ModelKind(
+            key="face_analyzer",
+            folder="visage_face_analyzers",
+            extensions=frozenset({".onnx"}),
+            what="YuNet and SFace in one folder, which find faces and tell people apart",
+            licence="YuNet: MIT; SFace: Apache-2.0",
+            where_from=(
+                "https://github.com/opencv/opencv_zoo (face_detection_yunet_2023mar.onnx, "
+                "face_recognition_sface_2021dec.onnx)"
+            ),
+        ),
+        ModelKind(
+            key="insightface",
+            # Spelled as other packs spell it, so that all see one folder.
+            folder="insightface",
+            extensions=frozenset({".onnx"}),
+            what="an unpacked InsightFace pack such as buffalo_l in a folder of its own",
+            licence="non-commercial research only",
+            where_from="https://github.com/deepinsight/insightface/releases (buffalo_l.zip)",
+        ),
     )
 }
 
@@ -167,6 +187,25 @@ def options(key: str, folder_paths: ModuleType) -> list[str]:
     register_folders(folder_paths)
     built_in = [BUILT_IN] if key in FILES and (STARTER / FILES[key]).is_file() else []
     return [*built_in, *folder_paths.get_filename_list(KINDS[key].folder)]
+
+
+def analyzer_packs(folder_paths: ModuleType) -> dict[str, list[Path]]:
+    """The folders of face-analysis files that the user has, by name, and the files in each.
+
+    The name is the folder's path below the folder of its kind, or that folder's own name.
+    """
+    register_folders(folder_paths)
+    packs: dict[str, list[Path]] = {}
+    for key in ("face_analyzer", "insightface"):
+        folder = KINDS[key].folder
+        found: dict[str, list[Path]] = {}
+        for name in folder_paths.get_filename_list(folder):
+            parent = Path(name).parent
+            pack = folder if parent == Path() else parent.as_posix()
+            found.setdefault(pack, []).append(Path(folder_paths.get_full_path(folder, name)))
+        # A name that both kinds have is that of the first.
+        packs = found | packs
+    return packs
 
 
 def locate(key: str, name: str, folder_paths: ModuleType) -> Path:

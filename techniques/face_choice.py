@@ -69,6 +69,46 @@ def most_alike(
     return candidates[best], float(cosines[best])
 
 
+class ChosenFaces:
+    """A FaceAnalyzer that finds only the chosen faces of another one.
+
+    With a reference embedding [D] it finds that person: the face most like it, unless the
+    analyzer's thresholds say that it is somebody else. Otherwise as `choose_faces`. Raises
+    ValueError for an unknown order, and for a reference of another analyzer.
+    """
+
+    def __init__(
+        self,
+        analyzer: FaceAnalyzer,
+        order: str = "left to right",
+        index: int = ALL,
+        smallest: float = 0,
+        largest: float = 0,
+        reference: Tensor | None = None,
+    ) -> None:
+        choose_faces([], order)
+        self.analyzer = analyzer
+        self.name, self.licence = analyzer.name, analyzer.licence
+        self.embedding_size, self.thresholds = analyzer.embedding_size, analyzer.thresholds
+        self.choice = {"order": order, "index": index, "smallest": smallest, "largest": largest}
+        self.reference = reference
+
+    def find(self, image: Tensor) -> list[FoundFace]:
+        """The chosen faces of one picture [H, W, 3], in the chosen order."""
+        found = self.analyzer.find(image)
+        if self.reference is None:
+            return choose_faces(found, **self.choice)
+        within = choose_faces(found, **self.choice | {"index": ALL})
+        best = most_alike(image, within, self.reference, self.analyzer)
+        if best is None or best[1] < self.thresholds.different:
+            return []
+        return [best[0]]
+
+    def embed(self, image: Tensor, faces: Sequence[Tensor]) -> Tensor:
+        """As the analyzer's own."""
+        return self.analyzer.embed(image, faces)
+
+
 def reference_embedding(image: Tensor, analyzer: FaceAnalyzer) -> Tensor:
     """Who pictures [B, H, W, 3] show: the mean direction [D] of the largest face of each.
 

@@ -13,6 +13,8 @@ from torch import Tensor
 from ..models.face_classes import CLASSES, COLOURS
 from .face_finding import Box
 
+Colour = tuple[int, int, int]
+
 LEAST_LONG_SIDE = 512
 
 _INK = (24, 24, 28)
@@ -40,12 +42,36 @@ def draw_overlay(
     text = max(12, round(max(canvas.size) / 42))
     draw = ImageDraw.Draw(canvas)
     for number, box in enumerate(boxes):
-        _draw_box(draw, [value * factor for value in box], number, number in chosen, text)
+        colour = _PAPER if number in chosen else _QUIET
+        _draw_box(draw, [value * factor for value in box], str(number), colour, text)
     if not boxes:
         _draw_label(draw, (text // 2, text // 2), "no face found", _PAPER, text)
     legend = _legend(canvas.width, parts, text)
     overlay = np.concatenate((np.asarray(canvas), np.asarray(legend)))
     return torch.from_numpy(overlay.astype(np.float32) / 255).to(picture.device)
+
+
+def draw_faces(
+    picture: Tensor, boxes: Sequence[Box], words: Sequence[str], colours: Sequence[Colour] = ()
+) -> Tensor:
+    """Return a picture [h, w, 3] of a picture [H, W, 3] with a box and words around each face.
+
+    A small picture is enlarged by a whole factor, so that the words can be read; without faces it
+    says so.
+    """
+    height, width = picture.shape[:2]
+    factor = -(-LEAST_LONG_SIDE // max(height, width))
+    pixels = (picture.detach().cpu().float().clamp(0, 1) * 255).round().byte().numpy()
+    canvas = Image.fromarray(pixels).resize((width * factor, height * factor), Image.BILINEAR)
+    text = max(12, round(max(canvas.size) / 42))
+    draw = ImageDraw.Draw(canvas)
+    for number, (box, label) in enumerate(zip(boxes, words, strict=True)):
+        colour = colours[number] if colours else _PAPER
+        _draw_box(draw, [value * factor for value in box], label, colour, text)
+    if not boxes:
+        _draw_label(draw, (text // 2, text // 2), "no face found", _PAPER, text)
+    shown = np.asarray(canvas).astype(np.float32) / 255
+    return torch.from_numpy(shown).to(picture.device)
 
 
 def _tinted(picture: Tensor, mask: Tensor, colours: Tensor, factor: int) -> np.ndarray:
@@ -69,19 +95,18 @@ def _tinted(picture: Tensor, mask: Tensor, colours: Tensor, factor: int) -> np.n
 
 
 def _draw_box(
-    draw: ImageDraw.ImageDraw, box: Sequence[float], number: int, chosen: bool, text: int
+    draw: ImageDraw.ImageDraw, box: Sequence[float], words: str, colour: Colour, text: int
 ) -> None:
     x, y, width, height = box
-    colour = _PAPER if chosen else _QUIET
     draw.rectangle((x, y, x + width, y + height), outline=colour, width=max(1, text // 8))
-    _draw_label(draw, (x, max(0, y - 1.5 * text)), str(number), colour, text)
+    _draw_label(draw, (x, max(0, y - 1.5 * text)), words, colour, text)
 
 
 def _draw_label(
     draw: ImageDraw.ImageDraw,
     corner: tuple[float, float],
     words: str,
-    colour: tuple[int, int, int],
+    colour: Colour,
     text: int,
 ) -> None:
     font = ImageFont.load_default(text)

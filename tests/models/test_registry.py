@@ -4,7 +4,14 @@ from types import SimpleNamespace
 
 import pytest
 from visage.models import registry
-from visage.models.registry import BUILT_IN, KINDS, locate, options, register_folders
+from visage.models.registry import (
+    BUILT_IN,
+    KINDS,
+    analyzer_packs,
+    locate,
+    options,
+    register_folders,
+)
 
 
 @pytest.fixture
@@ -105,3 +112,19 @@ def test_a_missing_file_says_where_it_was_looked_for_and_where_to_get_it(folders
 
 def test_every_kind_states_its_licence_and_source():
     assert all(kind.what and kind.licence and kind.where_from for kind in KINDS.values())
+
+
+def test_face_analyzers_are_folders_of_files(folders, monkeypatch):
+    """As the folders of ComfyUI list them: names with their path below the kind's folder."""
+    listed = {
+        "visage_face_analyzers": ["sface.onnx", "yunet.onnx"],
+        "insightface": ["inswapper.onnx", "models/buffalo_l/det.onnx", "models/buffalo_l/rec.onnx"],
+    }
+    folders.get_filename_list = listed.__getitem__
+    folders.get_full_path = lambda key, name: f"/{key}/{name}"
+    packs = analyzer_packs(folders)
+    assert {name: [path.name for path in files] for name, files in packs.items()} == {
+        "visage_face_analyzers": ["sface.onnx", "yunet.onnx"],
+        "insightface": ["inswapper.onnx"],
+        "models/buffalo_l": ["det.onnx", "rec.onnx"],
+    }

@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
-from visage.models.face_analyzer import FoundFace
+from visage.models.face_analyzer import FoundFace, Thresholds
 from visage.techniques.face_choice import (
+    ChosenFaces,
     choose_faces,
     most_alike,
     reference_embedding,
@@ -60,7 +61,8 @@ def test_an_unknown_order_is_refused():
 class ByPlace:
     """Stands in for an analyzer: whose face it is depends on where the first landmark lies."""
 
-    name, licence, embedding_size, thresholds = "by place", "none", 2, None
+    name, licence, embedding_size = "by place", "none", 2
+    thresholds = Thresholds(0.9, 0.5, "made up")
 
     def __init__(self, found):
         self.found = found
@@ -115,3 +117,23 @@ def test_embeddings_of_two_analyzers_are_not_compared():
         require_same_size(torch.zeros(1, 512), torch.zeros(3, 128))
     with pytest.raises(ValueError, match="of 3 and of 2 numbers"):
         most_alike(PICTURE, [at(0.0)], torch.ones(3), ByPlace([]))
+
+
+def test_a_choice_is_an_analyzer_that_finds_only_the_chosen_faces():
+    chosen = ChosenFaces(ByPlace(FACES), "largest", 0, largest=30)
+    assert boxes(chosen.find(PICTURE)) == [80]
+    assert (chosen.name, chosen.embedding_size) == ("by place", 2)
+    assert torch.equal(chosen.embed(PICTURE, [torch.zeros(5, 2)]), torch.tensor([[1.0, 0.0]]))
+
+
+def test_a_choice_with_a_reference_finds_that_person_or_nobody():
+    people = [at(0.0), at(1.2), at(2.4)]
+    chosen = ChosenFaces(ByPlace(people), reference=direction(1.3))
+    assert chosen.find(PICTURE) == [people[1]]
+    # Half a turn away from everybody.
+    assert ChosenFaces(ByPlace(people), reference=direction(4.5)).find(PICTURE) == []
+
+
+def test_a_choice_in_an_unknown_order_is_refused_before_it_is_used():
+    with pytest.raises(ValueError, match="tallest"):
+        ChosenFaces(ByPlace(FACES), "tallest")

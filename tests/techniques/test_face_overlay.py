@@ -4,6 +4,7 @@ import pytest
 import torch
 from visage.models.face_classes import CLASSES, COLOURS, PRESETS
 from visage.techniques.face_mask import face_mask
+from visage.techniques.face_overlay import draw_faces
 
 
 @pytest.mark.parametrize(
@@ -46,3 +47,17 @@ def test_a_picture_without_a_face_says_so(parser, paint):
     image, _ = paint(600, 600, [])
     overlay = face_mask(image[None], parser, ["face"]).overlay[0]
     assert (overlay[:40, :200] > 0.9).float().mean() > 0.1
+
+
+def test_faces_get_words_and_colours_of_their_own():
+    picture = torch.full((200, 300, 3), 0.5)
+    boxes = [(20.0, 60.0, 80.0, 80.0), (180.0, 60.0, 90.0, 90.0)]
+    shown = draw_faces(picture, boxes, ["0: same", "1: different"], [(0, 255, 0), (255, 0, 0)])
+    assert shown.shape == (400, 600, 3)
+    assert shown[120, 120].tolist() == [0, 1, 0] and shown[120, 480].tolist() == [1, 0, 0]
+    assert torch.equal(shown[350:], torch.full((50, 600, 3), 128 / 255))
+
+
+def test_a_picture_without_faces_says_so():
+    picture = torch.full((600, 600, 3), 0.5)
+    assert (draw_faces(picture, [], []) > 0.9).any()
