@@ -24,6 +24,8 @@ from .soft_mask import mirror, soften
 
 Enlarge = Callable[[Tensor], Tensor]
 """Pictures [1, h, w, 3] in 0..1 to the same ones enlarged by some whole factor."""
+Progress = Callable[[int, int, Tensor], None]
+"""Called after each face with the number of those done, their total, and its pixels [h, w, 3]."""
 
 MASK_SCALE = 1.15
 """A face's ellipse fills its box, made this much larger."""
@@ -91,19 +93,35 @@ class Mosaic:
     others: tuple[OtherFace, ...]
     first_canvas: tuple[int, ...]
 
+    def text(self) -> str:
+        """What is where, for people."""
+        across, down = self.layout.canvas
+        lines = [
+            f"{len(self.canvas)} canvas of {across} x {down} px for {len(self.original)} picture"
+        ]
+        lines += [
+            f"picture {tile.picture + 1}: {_named(tile.face)} has a tile of {self.layout.side} px, "
+            f"{tile.gain:.1f} times larger"
+            for tile in self.tiles
+        ]
+        lines += [
+            f"picture {other.picture + 1}: {_named(other.face)} has no tile: {other.why}"
+            for other in self.others
+        ]
+        return "\n".join(lines if self.tiles or self.others else [*lines, "no face found"])
+
 
 def compose(
     image: Tensor,
     faces: Sequence[Sequence[FoundFace]],
     settings: MosaicSettings | None = None,
     enlarge: Enlarge | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Mosaic:
     """Lay pictures [B, H, W, C] and the `faces` found in each of them out on canvases.
 
     Face tiles are restored by `enlarge` where they are larger than the face's crop; without it, by
-    Lanczos and a mild unsharp mask. An alpha channel is flattened on white. `progress` is called
-    with the number of faces done and their total.
+    Lanczos and a mild unsharp mask. An alpha channel is flattened on white.
 
     Raises ValueError for something that is no picture, faces for another number of pictures, or
     settings out of range.
@@ -122,16 +140,22 @@ def compose(
     rgb = flatten(original)
     canvas = torch.cat([_canvas(layout, picture, tiles, k) for k, picture in enumerate(rgb)])
     content = canvas.clone()
-    for done, tile in enumerate(tiles):
-        if progress is not None:
-            progress(done, len(tiles))
+    for done, tile in enumerate(tiles, start=1):
         crop = cut(rgb[tile.picture], tile.square)
         plain = resize(crop[None], layout.side, layout.side)[0]
         restored = _restored(crop, plain, enlarge)
         _paint(content[tile.canvas], plain, tile, layout)
-        _paint(canvas[tile.canvas], torch.lerp(plain, restored, settings.restore), tile, layout)
+        mixed = torch.lerp(plain, restored, settings.restore)
+        _paint(canvas[tile.canvas], mixed, tile, layout)
+        if progress is not None:
+            progress(done, len(tiles), mixed)
     mask = _mask(canvas.shape[:3], layout, width, tiles, others, first).to(canvas)
     return Mosaic(original, layout, canvas, content, mask, tuple(tiles), tuple(others), first)
+
+
+def _named(face: FoundFace) -> str:
+    x, y, width, height = face.box
+    return f"the face of {width:.0f} x {height:.0f} px at {x:.0f}, {y:.0f}"
 
 
 def cut(picture: Tensor, square: tuple[int, int, int]) -> Tensor:

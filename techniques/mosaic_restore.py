@@ -9,7 +9,7 @@ face, and what makes it worse is not used.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..models.face_analyzer import FaceAnalyzer, FoundFace
 from .lanczos import reached, resize
-from .mosaic import FaceTile, Mosaic, ellipse, flatten
+from .mosaic import FaceTile, Mosaic, Progress, ellipse, flatten
 from .pixel_blend import match_tone
 from .shapes import as_image, as_mask, fit_mask, match_batch, trim_padding
 from .soft_mask import soften
@@ -86,7 +86,7 @@ def paste_back(
     style_mask: Tensor | None = None,
     seam_match: float = 0.5,
     keep_best: bool = True,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Restored:
     """Put restyled canvases [N, h, w, 3] together to pictures of the original size.
 
@@ -96,7 +96,7 @@ def paste_back(
     the host left as it was in the picture's tile, to the bit. With an `analyzer` that can tell
     people apart, each face's likeness is measured, and with `keep_best` a face from a tile that
     lowers it is left out. `seam_match` is the share of the background's light and colour that a
-    face takes on. `progress` is called with the number of faces done and their total.
+    face takes on.
 
     Raises ValueError for canvases or pictures that do not belong to the mosaic.
     """
@@ -112,10 +112,10 @@ def paste_back(
         plain = _background(mosaic, stylised, k) if background is None else background[k]
         patches = []
         for tile in (tile for tile in mosaic.tiles if tile.picture == k):
-            if progress is not None:
-                progress(done, len(mosaic.tiles))
             patches.append(_patch(mosaic, stylised[tile.canvas], tile, plain, seam_match))
             done += 1
+            if progress is not None:
+                progress(done, len(mosaic.tiles), patches[-1].pixels)
         mask = None if style_mask is None else style_mask[k]
         image, matte[k], faces = _restore(mosaic, k, plain, patches, mask, analyzer, keep_best)
         # Where nothing changed, the original's own values stay, and so does its alpha.

@@ -166,8 +166,25 @@ def test_transparent_parts_are_white():
 
 def test_progress_counts_faces(picture):
     seen = []
-    compose(picture, [[face(10, 10, 40), face(90, 90, 40)]], progress=lambda *at: seen.append(at))
-    assert seen == [(0, 2), (1, 2)]
+
+    def progress(done, total, pixels):
+        seen.append((done, total))
+        assert pixels.shape == (mosaic_side, mosaic_side, 3)
+
+    mosaic_side = 224
+    mosaic = compose(picture, [[face(10, 10, 40), face(90, 90, 40)]], progress=progress)
+    assert mosaic.layout.side == mosaic_side
+    assert seen == [(1, 2), (2, 2)]
+
+
+def test_says_in_words_what_is_where(picture):
+    mosaic = compose(picture, [[face(10, 10, 11), face(90, 95, 40)]])
+    assert mosaic.text().splitlines() == [
+        "1 canvas of 512 x 1088 px for 1 picture",
+        "picture 1: the face of 40 x 40 px at 90, 95 has a tile of 512 px, 8.0 times larger",
+        "picture 1: the face of 11 x 11 px at 10, 10 has no tile: smaller than 12 px",
+    ]
+    assert compose(picture, [[]]).text().endswith("no face found")
 
 
 def test_an_ellipse_has_the_boxs_shape():
