@@ -18,6 +18,7 @@ from . import (
     starter,
     style_adapter,
     style_lora,
+    style_transfer,
     train_face_edit,
 )
 
@@ -33,6 +34,7 @@ NODES: list[type[io.ComfyNode]] = [
     *prompt_mask.NODES,
     *style_adapter.NODES,
     *train_face_edit.NODES,
+    *style_transfer.NODES,
 ]
 
 

@@ -53,6 +53,7 @@ def test_every_node_of_the_design_is_there(schemas):
         "VisageLoadIPAdapter",
         "VisageStyleAdapter",
         "VisageTrainFaceEdit",
+        "VisageLatentAdaIN",
     ]
 
 
