@@ -12,6 +12,7 @@ from . import (
     diffstyler,
     face_edit,
     face_mask,
+    mosaic,
     pixel_blend,
     prompt_mask,
     soft_mask,
@@ -35,6 +36,7 @@ NODES: list[type[io.ComfyNode]] = [
     *style_adapter.NODES,
     *train_face_edit.NODES,
     *style_transfer.NODES,
+    *mosaic.NODES,
 ]
 
 

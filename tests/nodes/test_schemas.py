@@ -54,6 +54,8 @@ def test_every_node_of_the_design_is_there(schemas):
         "VisageStyleAdapter",
         "VisageTrainFaceEdit",
         "VisageLatentAdaIN",
+        "VisageMosaicCompose",
+        "VisageMosaicRestore",
     ]
 
 

@@ -33,6 +33,8 @@ NODES = {
     "VisageLoadIPAdapter",
     "VisageStyleAdapter",
     "VisageTrainFaceEdit",
+    "VisageMosaicCompose",
+    "VisageMosaicRestore",
 }
 
 
