@@ -12,6 +12,7 @@ from . import (
     diffstyler,
     face_edit,
     face_mask,
+    faces,
     mosaic,
     pixel_blend,
     prompt_mask,
@@ -37,6 +38,7 @@ NODES: list[type[io.ComfyNode]] = [
     *train_face_edit.NODES,
     *style_transfer.NODES,
     *mosaic.NODES,
+    *faces.NODES,
 ]
 
 

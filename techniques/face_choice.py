@@ -112,9 +112,11 @@ class ChosenFaces:
 def reference_embedding(image: Tensor, analyzer: FaceAnalyzer) -> Tensor:
     """Who pictures [B, H, W, 3] show: the mean direction [D] of the largest face of each.
 
-    Raises ValueError where none of the pictures shows a face.
+    Raises ValueError where none of the pictures shows a face, and for an analyzer that can only
+    detect.
     """
-    vectors = []
+    # Refuses an analyzer that can only detect, even where there is no face.
+    vectors = list(analyzer.embed(image[0], []))
     for picture in image:
         for face in choose_faces(analyzer.find(picture), "largest", 0):
             if face.landmarks is not None:

@@ -56,6 +56,7 @@ def test_every_node_of_the_design_is_there(schemas):
         "VisageLatentAdaIN",
         "VisageMosaicCompose",
         "VisageMosaicRestore",
+        "VisageLoadFaceAnalyzer",
     ]
 
 

@@ -71,7 +71,7 @@ class ByPlace:
         return self.found
 
     def embed(self, image, faces):
-        angles = torch.stack([landmarks[0, 0] for landmarks in faces])
+        angles = torch.tensor([float(landmarks[0, 0]) for landmarks in faces])
         return torch.stack([angles.cos(), angles.sin()], 1)
 
 
