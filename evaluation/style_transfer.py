@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..models.face_parser import FaceParser
+from ..techniques.style_score import gram_distance as relative_difference
+from ..techniques.style_score import gram_matrices
 
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
@@ -30,23 +32,17 @@ def layout_distance(image: Tensor, labels: Tensor, parser: FaceParser) -> float:
 def gram_distance(image: Tensor, style: Tensor, parser: FaceParser) -> float:
     """Distance of pictures' [1, H, W, 3] textures: mean relative difference of Gram matrices.
 
-    Gatys et al., "Image Style Transfer Using Convolutional Neural Networks", eq. 3, on the
-    parser's features at 1/8 and 1/16; 0 for the style itself, about 1 for an unrelated one.
+    On the parser's features at 1/8 and 1/16; 0 for the style itself, about 1 for an unrelated one.
     """
-    differences = []
-    for own, other in zip(_grams(image, parser), _grams(style, parser), strict=True):
-        differences.append(float((own - other).norm() / other.norm()))
-    return sum(differences) / len(differences)
+    own, other = (gram_matrices(_features(picture, parser)) for picture in (image, style))
+    return relative_difference(own, other)
 
 
 @torch.inference_mode()
-def _grams(image: Tensor, parser: FaceParser) -> list[Tensor]:
-    """Gram matrices [C, C] over C H W."""
+def _features(image: Tensor, parser: FaceParser) -> list[Tensor]:
     planes = F.interpolate(image.movedim(-1, 1), (parser.input_size,) * 2, mode="bilinear")
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (_MEAN, _STD))
-    features = parser.network.cp.resnet((planes - mean) / std)[:2]
-    flat = [feature[0].flatten(1).double() for feature in features]
-    return [part @ part.T / part.numel() for part in flat]
+    return parser.network.cp.resnet((planes - mean) / std)[:2]
 
 
 def boundary_artefact(image: Tensor, mask: Tensor) -> float:

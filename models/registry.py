@@ -111,6 +111,16 @@ KINDS: dict[str, ModelKind] = {
             licence="non-commercial research only",
             where_from="https://github.com/deepinsight/insightface/releases (buffalo_l.zip)",
         ),
+        ModelKind(
+            key="vgg19",
+            folder="visage_vgg",
+            extensions=frozenset({".safetensors", ".pth"}),
+            what="VGG-19, whose features tell textures apart",
+            licence="BSD-3-Clause; trained on ImageNet, which is for non-commercial research",
+            where_from="https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+            known_files=("vgg19-dcbb9e9d.pth",),
+            built_in=False,
+        ),
     )
 }
 

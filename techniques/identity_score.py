@@ -1,0 +1,203 @@
+"""How much of the person is left: the cosine of a face's embeddings before and after.
+
+Both faces are aligned by the landmarks of the original picture, whose pixels also give the
+reference embedding: a restyled face lies where the original was, and detectors fail on paintings.
+Whether a detector still finds the face there is told beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..models.face_analyzer import FaceAnalyzer, FoundFace, Thresholds
+from ..models.face_detector import overlap
+from .face_choice import require_same_size, size_of
+from .face_overlay import draw_faces
+from .shapes import ASPECT_TOLERANCE, LATENT_STEP, match_batch
+
+SMALLEST_COUNTED = 20
+"""Pixels of a face's longer side, under which it is listed but does not count in the mean."""
+FOUND_AGAIN = 0.35
+"""Intersection over union of a face's boxes before and after, from which it is the same one."""
+VERDICTS = ("same", "unsure", "different")
+COLOURS = {"same": (120, 220, 130), "unsure": (245, 205, 90), "different": (240, 110, 100)}
+
+
+@dataclass(frozen=True)
+class FaceIdentity:
+    """One face of a picture, before and after.
+
+    box (x, y, w, h) in pixels of the original; cosine in -1..1; verdict one of VERDICTS; counted:
+    large enough to be in the mean; found_again: the analyzer finds a face there in the result.
+    """
+
+    box: tuple[float, float, float, float]
+    cosine: float
+    verdict: str
+    counted: bool
+    found_again: bool
+
+
+@dataclass(frozen=True)
+class PictureIdentity:
+    """All faces of a picture; `score` is the mean cosine of those that count, NaN without any."""
+
+    faces: tuple[FaceIdentity, ...]
+    score: float
+
+
+def verdict_of(cosine: float, thresholds: Thresholds) -> str:
+    """One of VERDICTS for a cosine, by what the embedder's cosines mean."""
+    if cosine >= thresholds.same:
+        return "same"
+    return "different" if cosine < thresholds.different else "unsure"
+
+
+def identity_scores(
+    original: Tensor,
+    result: Tensor,
+    analyzer: FaceAnalyzer,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[PictureIdentity]:
+    """Compare each face of pictures [B, H, W, 3] with what became of it in results [B, h, w, 3].
+
+    One original serves many results. A result may have the original's size, be up to 7 px larger
+    at its right and bottom (padding of the latent), or have another size of the same aspect ratio.
+    Raises ValueError for other sizes, different batches, and an analyzer that can only detect or
+    gives no landmarks.
+    """
+    original, result = match_batch(original, result, "original", "result")
+    scale = _scale(original, result)
+    found: list[FoundFace] = []
+    scores = []
+    for index, (before, after) in enumerate(zip(original, result, strict=True)):
+        progress(index, len(original))
+        # A repeated original is one view on the same pixels.
+        if index == 0 or before.data_ptr() != original[index - 1].data_ptr():
+            found = analyzer.find(before)
+        scores.append(_score(before, after, found, scale, analyzer))
+    progress(len(original), len(original))
+    return scores
+
+
+def _scale(original: Tensor, result: Tensor) -> tuple[float, float]:
+    """How much wider and higher the result is, where that is a resize of the same picture."""
+    (height, width), (high, wide) = original.shape[1:3], result.shape[1:3]
+    if 0 <= high - height < LATENT_STEP and 0 <= wide - width < LATENT_STEP:
+        return 1.0, 1.0
+    across, down = wide / width, high / height
+    if abs(across / down - 1) > ASPECT_TOLERANCE:
+        raise ValueError(
+            f"original is {width} x {height} px and result {wide} x {high} px: the aspect ratios "
+            "differ, so a face cannot be found again. Give the result of the whole original."
+        )
+    return across, down
+
+
+def _score(
+    before: Tensor,
+    after: Tensor,
+    found: Sequence[FoundFace],
+    scale: tuple[float, float],
+    analyzer: FaceAnalyzer,
+) -> PictureIdentity:
+    if any(face.landmarks is None for face in found):
+        raise ValueError(
+            f"The face analyzer {analyzer.name!r} gives no landmarks, so faces cannot be aligned "
+            "and compared. Choose one with a recognizer in Load Face Analyzer."
+        )
+    landmarks = [face.landmarks for face in found]
+    cosines = compare(
+        analyzer.embed(before, landmarks),
+        analyzer.embed(after, [scaled(points, scale) for points in landmarks]),
+    ).tolist()
+    again = _found_again(found, after, scale, analyzer) if found else []
+    faces = tuple(
+        FaceIdentity(
+            face.box,
+            cosine,
+            verdict_of(cosine, analyzer.thresholds),
+            size_of(face) >= SMALLEST_COUNTED,
+            seen,
+        )
+        for face, cosine, seen in zip(found, cosines, again, strict=True)
+    )
+    counted = [face.cosine for face in faces if face.counted]
+    return PictureIdentity(faces, sum(counted) / len(counted) if counted else math.nan)
+
+
+def compare(first: Tensor, second: Tensor) -> Tensor:
+    """Cosines [N] of unit vectors [N, D]; ValueError where two analyzers made them."""
+    require_same_size(first, second)
+    return (first * second.to(first)).sum(dim=1)
+
+
+def scaled(landmarks: Tensor, scale: tuple[float, float]) -> Tensor:
+    """Landmarks [5, 2], indices of pixels, in a picture that is resized by (across, down)."""
+    return (landmarks + 0.5) * landmarks.new_tensor(scale) - 0.5
+
+
+def _found_again(
+    found: Sequence[FoundFace], after: Tensor, scale: tuple[float, float], analyzer: FaceAnalyzer
+) -> list[bool]:
+    """Whether a detector sees each face in the result as well."""
+    boxes = torch.tensor([face.box for face in found])
+    boxes = boxes * torch.tensor([*scale, *scale])
+    others = [face.box for face in analyzer.find(after)]
+    if not others:
+        return [False] * len(found)
+    return (overlap(boxes, torch.tensor(others)).amax(dim=1) >= FOUND_AGAIN).tolist()
+
+
+def mean_score(pictures: Sequence[PictureIdentity]) -> float:
+    """Mean cosine of all faces that count, of all pictures; NaN without any."""
+    cosines = [face.cosine for picture in pictures for face in picture.faces if face.counted]
+    return sum(cosines) / len(cosines) if cosines else math.nan
+
+
+def describe(pictures: Sequence[PictureIdentity], analyzer: FaceAnalyzer) -> str:
+    """The scores as lines of text: one for each face, then the mean and what the cosines mean."""
+    lines = []
+    for number, picture in enumerate(pictures):
+        if not picture.faces:
+            lines.append(f"picture {number}: no face found")
+        for place, face in enumerate(picture.faces):
+            notes = [] if face.counted else [f"under {SMALLEST_COUNTED} px, not in the mean"]
+            notes += [] if face.found_again else ["not detected in the result"]
+            x, y, width, height = (round(value) for value in face.box)
+            lines.append(
+                f"picture {number}, face {place} at ({x}, {y}), {width} x {height} px: "
+                f"{face.cosine:.3f} {face.verdict}" + "".join(f" ({note})" for note in notes)
+            )
+    faces = [face for picture in pictures for face in picture.faces]
+    if faces:
+        share = sum(face.found_again for face in faces) / len(faces)
+        lines.append(f"mean {mean_score(pictures):.3f}, {share:.0%} of faces detected again")
+    means = analyzer.thresholds
+    if means:
+        lines.append(
+            f"{analyzer.name}: same from {means.same:.3f}, different below {means.different:.3f} "
+            f"({means.source})"
+        )
+    return "\n".join(lines)
+
+
+def draw_identity(original: Tensor, result: Tensor, picture: PictureIdentity) -> Tensor:
+    """A result [h, w, 3] with each face's number, cosine and verdict, in the verdict's colour.
+
+    The original [H, W, 3] is what the boxes count in.
+    """
+    across, down = _scale(original[None], result[None])
+    boxes = [
+        (x * across, y * down, w * across, h * down)
+        for x, y, w, h in (face.box for face in picture.faces)
+    ]
+    words = [
+        f"{number}: {face.cosine:.2f} {face.verdict}" for number, face in enumerate(picture.faces)
+    ]
+    return draw_faces(result, boxes, words, [COLOURS[face.verdict] for face in picture.faces])

@@ -1,0 +1,85 @@
+"""How much of a style picture's look another picture has: textures, and colours.
+
+Textures are compared by Gram matrices of VGG-19 features or by an image encoder's embedding,
+colours by the distribution of pixels in CIE Lab.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .lab import rgb_to_lab
+
+
+def gram_matrices(features: Sequence[Tensor]) -> list[Tensor]:
+    """Gram matrices [C, C] over C H W of one picture's features [1, C, H, W] (Gatys et al.,
+    "Image Style Transfer Using Convolutional Neural Networks", equation 3).
+    """
+    flat = [feature[0].flatten(1).double() for feature in features]
+    return [part @ part.T / part.numel() for part in flat]
+
+
+def gram_distance(own: Sequence[Tensor], other: Sequence[Tensor]) -> float:
+    """Mean relative difference of Gram matrices: 0 for the style itself, about 1 for an unrelated
+    one.
+    """
+    pairs = zip(own, other, strict=True)
+    differences = [float((one - two).norm() / two.norm()) for one, two in pairs]
+    return sum(differences) / len(differences)
+
+
+def cosine_distance(own: Tensor, other: Tensor) -> float:
+    """1 minus the cosine of two embeddings [D]. Raises ValueError for two lengths."""
+    if own.shape != other.shape:
+        raise ValueError(
+            f"Embeddings of {own.numel()} and of {other.numel()} numbers cannot be compared: two "
+            "image encoders made them."
+        )
+    return 1 - float(torch.nn.functional.cosine_similarity(own.double(), other.double(), dim=0))
+
+
+def colour_statistics(pictures: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean [3] and covariance [3, 3] of the Lab values of all pixels of pictures [B, H, W, 3]."""
+    lab = rgb_to_lab(pictures.float()).reshape(-1, 3).double()
+    mean = lab.mean(0)
+    centred = lab - mean
+    return mean, centred.T @ centred / len(lab)
+
+
+def colour_distance(own: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> float:
+    """How far apart two distributions of colours are, in units of Lab (2 or 3 are just visible).
+
+    The 2-Wasserstein distance of normal distributions (Olkin and Pukelsheim, "The Distance between
+    Two Random Vectors with Given Dispersion Matrices").
+    """
+    (mean, spread), (other_mean, other_spread) = own, other
+    root = _root(spread)
+    shared = _root(root @ other_spread @ root)
+    apart = (mean - other_mean).square().sum()
+    apart = apart + torch.trace(spread) + torch.trace(other_spread) - 2 * torch.trace(shared)
+    return float(apart.clamp(min=0).sqrt())
+
+
+def _root(matrix: Tensor) -> Tensor:
+    """The square root of a symmetric matrix that has no negative eigenvalues but for rounding."""
+    values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)
+    return vectors * values.clamp(min=0).sqrt() @ vectors.T
+
+
+def style_score(distance: float, from_original: float | None = None) -> float:
+    """The part of the way to a style: 1 is the style itself, below 0 leads away from it.
+
+    0 is where the original picture stood, at `from_original`; without it, an unrelated picture at
+    distance 1. Raises ValueError where the original already has the style.
+    """
+    if from_original is None:
+        return 1 - distance
+    if from_original < 1e-6:
+        raise ValueError(
+            "The original picture is the style picture itself, so there is no way between them. "
+            "Connect another original, or none."
+        )
+    return 1 - distance / from_original
