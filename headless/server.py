@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,15 +26,17 @@ FOLDERS = ("custom_nodes", "input", "output", "temp", "user", "models")
 
 
 @contextmanager
-def comfy_server(comfyui: Path, ready_within: float = 240) -> Iterator[ComfyServer]:
+def comfy_server(
+    comfyui: Path, ready_within: float = 240, options: Sequence[str] = ()
+) -> Iterator[ComfyServer]:
     """Start ComfyUI from the folder `comfyui` with this pack, yield its client, stop it afterwards.
 
-    Raises ValueError with the end of the server's log when it does not answer within
-    `ready_within` seconds.
+    `options` are added to ComfyUI's command line. Raises ValueError with the end of the server's
+    log when it does not answer within `ready_within` seconds.
     """
     with tempfile.TemporaryDirectory(prefix="visage-comfyui-") as folder:
         base, port = Path(folder), free_port()
-        process = start_comfyui(comfyui, base, port)
+        process = start_comfyui(comfyui, base, port, options)
         try:
             server = ComfyServer(f"http://127.0.0.1:{port}")
             _wait_until_ready(server, process, base / "server.log", ready_within)
@@ -43,7 +45,9 @@ def comfy_server(comfyui: Path, ready_within: float = 240) -> Iterator[ComfyServ
             _stop(process)
 
 
-def start_comfyui(comfyui: Path, base: Path, port: int) -> subprocess.Popen:
+def start_comfyui(
+    comfyui: Path, base: Path, port: int, options: Sequence[str] = ()
+) -> subprocess.Popen:
     """Start ComfyUI on `port` with the base directory `base`; its log is `base`/server.log."""
     for name in FOLDERS:
         (base / name).mkdir(exist_ok=True)
@@ -52,7 +56,7 @@ def start_comfyui(comfyui: Path, base: Path, port: int) -> subprocess.Popen:
         pack.symlink_to(PACK, target_is_directory=True)
     with (base / "server.log").open("ab") as log:
         return subprocess.Popen(  # noqa: S603
-            _command(comfyui, base, port),
+            [*_command(comfyui, base, port), *options],
             cwd=comfyui,
             stdin=subprocess.DEVNULL,
             stdout=log,

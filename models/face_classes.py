@@ -49,6 +49,8 @@ PRESETS: dict[str, tuple[str, ...]] = {
     "skin": ("skin", "nose"),
     "eyes": ("left_eye", "right_eye"),
     "lips": ("upper_lip", "lower_lip"),
+    # The preset skin has the name of the class, so the class alone needs another.
+    "skin without nose": ("skin",),
 }
 
 COLOURS: dict[str, tuple[int, int, int]] = {
@@ -72,6 +74,10 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "hair": (130, 80, 230),
     "hat": (20, 170, 160),
 }
+
+
+CHOICES: tuple[str, ...] = tuple(dict.fromkeys((*PRESETS, *CLASSES[1:])))
+"""What a user may choose: presets, then single parts, each name once."""
 
 
 def class_index(name: str) -> int:

@@ -11,7 +11,7 @@ from comfy_api.latest import io
 
 from ..engines.comfyui import wrap_parser
 from ..models import registry
-from ..models.face_classes import CLASSES, PRESETS, expand_parts
+from ..models.face_classes import CHOICES, COLOURS, PRESETS, expand_parts
 from ..models.face_parser import FaceParser, load_face_parser
 from ..techniques.face_mask import face_mask
 from .sockets import FaceParserSocket
@@ -75,11 +75,14 @@ class VisageLoadFaceParser(io.ComfyNode):
 
 
 class _PartsInput(io.MultiCombo.Input):
-    """The frontend reads a multi-choice's looks from an object; MultiCombo writes a bare true."""
+    """The frontend reads a multi-choice's looks from an object; MultiCombo writes a bare true.
+
+    The picker on the canvas (web/face_parts.js) reads the parts' meaning and colours from here.
+    """
 
     def as_dict(self) -> dict:
         looks = {"placeholder": self.placeholder, "chip": self.chip}
-        return super().as_dict() | {"multi_select": looks}
+        return super().as_dict() | {"multi_select": looks, "presets": PRESETS, "colours": COLOURS}
 
 
 class VisageFaceMask(io.ComfyNode):
@@ -96,7 +99,7 @@ class VisageFaceMask(io.ComfyNode):
                 FaceParserSocket.Input("parser", tooltip="From Load Face Parser."),
                 _PartsInput(
                     "parts",
-                    options=[*PRESETS, *CLASSES[1:]],
+                    options=list(CHOICES),
                     default=DEFAULT_PARTS,
                     placeholder=DEFAULT_PARTS[0],
                     chip=True,

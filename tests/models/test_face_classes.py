@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from visage.models.face_classes import CLASSES, COLOURS, PRESETS, expand_parts
+from visage.models.face_classes import CHOICES, CLASSES, COLOURS, PRESETS, expand_parts
 
 
 def test_the_order_is_that_of_the_public_bisenet_checkpoints():
@@ -24,6 +24,12 @@ def test_presets_and_single_parts_are_joined():
     assert expand_parts(["eyes", "nose", "left_eye"]) == {"left_eye", "right_eye", "nose"}
     assert expand_parts(["face and hair"]) == expand_parts(["face"]) | {"hair"}
     assert all(set(parts) <= set(CLASSES) for parts in PRESETS.values())
+
+
+def test_every_single_part_can_be_chosen_by_itself():
+    alone = {parts for choice in CHOICES if len(parts := expand_parts([choice])) == 1}
+    assert alone == {frozenset([part]) for part in CLASSES[1:]}
+    assert len(CHOICES) == len(set(CHOICES))
 
 
 @pytest.mark.parametrize(("names", "message"), [(["face", "chin"], "'chin'"), ([], "No face part")])

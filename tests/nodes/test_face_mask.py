@@ -6,7 +6,7 @@ import os
 import pytest
 import torch
 from visage.models.bisenet import BiSeNet
-from visage.models.face_classes import CLASSES, PRESETS
+from visage.models.face_classes import CHOICES, COLOURS, PRESETS
 from visage.models.face_parser import FaceParser
 from visage.techniques.face_mask import FaceMask
 
@@ -75,7 +75,9 @@ def test_the_multi_choice_is_described_as_the_frontend_reads_it(module):
     info = module.VisageFaceMask.GET_NODE_INFO_V1()["input"]["required"]["parts"]
     assert info[0] == "COMBO"
     assert info[1]["multi_select"] == {"placeholder": "face", "chip": True}
-    assert info[1]["options"] == [*PRESETS, *CLASSES[1:]]
+    assert info[1]["options"] == list(CHOICES)
+    # What the picker on the canvas draws from.
+    assert (info[1]["presets"], info[1]["colours"]) == (PRESETS, COLOURS)
 
 
 def test_a_users_checkpoint_is_loaded_once_and_again_when_it_changes(module, parser_folder):

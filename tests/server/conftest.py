@@ -1,6 +1,24 @@
-"""One ComfyUI server with the pack for all tests that need a real one."""
+"""One ComfyUI server with the pack for all tests that need a real one, and its page in Chromium."""
+
+import os
+import shutil
+from pathlib import Path
 
 import pytest
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+READY = "window.app?.graph && Object.keys(LiteGraph.registered_node_types).length > 100"
+# A folder into which `pip install --target` has put a newer comfyui-frontend-package.
+NEWER_FRONTEND = "VISAGE_NEWER_FRONTEND"
 
 
 @pytest.fixture(scope="session")
@@ -9,3 +27,62 @@ def server(comfyui_path):
 
     with comfy_server(comfyui_path) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def newer_server(comfyui_path):
+    """The same ComfyUI behind a newer frontend than the one it asks for."""
+    folder = os.environ.get(NEWER_FRONTEND)
+    if not folder:
+        pytest.skip(f"no newer frontend: {NEWER_FRONTEND} names no folder")
+    from visage.headless.server import comfy_server
+
+    static = Path(folder) / "comfyui_frontend_package" / "static"
+    with comfy_server(comfyui_path, options=("--front-end-root", str(static))) as running:
+        yield running
+
+
+# Not for the whole session: Playwright's event loop would be in the way of other tests' own.
+@pytest.fixture(scope="module")
+def browser():
+    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip("there is no Chromium to open ComfyUI's frontend in")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        running = driver.chromium.launch(executable_path=path, args=list(QUIET))
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def open_page(browser):
+    """Opens a server's page and waits until it rests; `page.complaints` then collects what goes
+    wrong on it.
+    """
+
+    def open_at(server):
+        page = browser.new_page(viewport={"width": 1920, "height": 1080})
+        page.goto(server.url, wait_until="networkidle")
+        page.wait_for_function(READY, timeout=60_000)
+        page.complaints = []
+        page.on("pageerror", lambda error: page.complaints.append(str(error)))
+        page.on("console", lambda line: _note_error(page.complaints, line))
+        return page
+
+    return open_at
+
+
+@pytest.fixture
+def page(server, open_page):
+    """ComfyUI's page, at rest."""
+    page = open_page(server)
+    yield page
+    page.close()
+
+
+def _note_error(complaints: list, line) -> None:
+    where = line.location["url"]
+    # ComfyUI asks a new user for settings, templates and styles, which there are not.
+    if line.type == "error" and "/userdata" not in where and "user.css" not in where:
+        complaints.append(f"{line.text} {where}")

@@ -1,7 +1,6 @@
 """The real frontend opens the shipped workflows, exports their API twins, and runs one."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -10,49 +9,6 @@ from visage.headless.canvas import to_api_form
 
 WORKFLOWS = Path(visage.__file__).parent / "workflows"
 NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-READY = "window.app?.graph && Object.keys(LiteGraph.registered_node_types).length > 100"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if path is None:
-        pytest.skip("there is no Chromium to open ComfyUI's frontend in")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=path, args=list(QUIET))
-        yield running
-        running.close()
-
-
-@pytest.fixture
-def page(server, browser):
-    """ComfyUI's page, at rest; `page.complaints` collects what goes wrong on it from then on."""
-    page = browser.new_page(viewport={"width": 1920, "height": 1080})
-    page.goto(server.url, wait_until="networkidle")
-    page.wait_for_function(READY, timeout=60_000)
-    page.complaints = []
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    page.on("console", lambda line: _note_error(page.complaints, line))
-    yield page
-    page.close()
-
-
-def _note_error(complaints: list, line) -> None:
-    where = line.location["url"]
-    # ComfyUI asks a new user for settings, templates and styles, which there are not.
-    if line.type == "error" and "/userdata" not in where and "user.css" not in where:
-        complaints.append(f"{line.text} {where}")
 
 
 def open_workflow(page, name: str) -> None:
