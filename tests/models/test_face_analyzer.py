@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from visage.evaluation.embedder import portraits_of
 from visage.models.face_analyzer import Analyzer, FoundFace, Thresholds, starter_analyzer
 from visage.models.face_embedder import TEMPLATE
 from visage.training.world import portrait
@@ -85,3 +86,21 @@ def test_detection_alone_says_that_it_cannot_tell_people_apart():
 def test_a_batch_is_refused():
     with pytest.raises(ValueError, match=r"one picture \[H, W, 3\], not \[1, 9, 9, 3\]"):
         Analyzer("fake", "none", nobody).find(torch.zeros(1, 9, 9, 3))
+
+
+def test_the_starters_thresholds_part_drawn_people(starter):
+    """Two portraits of each of eight people, the second painted: most pairs are told rightly."""
+    vectors = []
+    for style in ("photo", "oil"):
+        for person in range(8):
+            index = portraits_of(person, 2)[style == "oil"]
+            shown = portrait(index, 128, "validation", style=style)
+            image = torch.from_numpy(shown.image).float() / 255
+            landmarks = torch.from_numpy(shown.landmarks).float() - 0.5
+            vectors.append(starter.embed(image, [landmarks])[0])
+    photographs, paintings = torch.stack(vectors).chunk(2)
+    cosines = photographs @ paintings.T
+    same = cosines.diagonal()
+    different = cosines[~torch.eye(8, dtype=torch.bool)]
+    assert (same < starter.thresholds.different).float().mean() <= 0.25
+    assert (different >= starter.thresholds.same).float().mean() <= 0.15
