@@ -16,6 +16,7 @@ from . import (
     mosaic,
     pixel_blend,
     prompt_mask,
+    scores,
     soft_mask,
     starter,
     style_adapter,
@@ -39,6 +40,7 @@ NODES: list[type[io.ComfyNode]] = [
     *style_transfer.NODES,
     *mosaic.NODES,
     *faces.NODES,
+    *scores.NODES,
 ]
 
 

@@ -7,6 +7,7 @@ Whether a detector still finds the face there is told beside it.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ SMALLEST_COUNTED = 20
 FOUND_AGAIN = 0.35
 """Intersection over union of a face's boxes before and after, from which it is the same one."""
 VERDICTS = ("same", "unsure", "different")
+NO_FACE = ("accept", "reject", "error")
+"""What may become of a picture without a face."""
 COLOURS = {"same": (120, 220, 130), "unsure": (245, 205, 90), "different": (240, 110, 100)}
 
 
@@ -185,6 +188,57 @@ def describe(pictures: Sequence[PictureIdentity], analyzer: FaceAnalyzer) -> str
             f"({means.source})"
         )
     return "\n".join(lines)
+
+
+def is_accepted(number: int, picture: PictureIdentity, limit: float, no_face: str) -> bool:
+    """Whether each counted face's cosine is at least `limit`; where none counts, each face's.
+
+    `number` is that of the picture, for the ValueError that no_face = "error" raises.
+    """
+    if not picture.faces:
+        if no_face == "error":
+            raise ValueError(
+                f"The original of picture {number} shows no face that the analyzer finds. Choose "
+                "accept or reject in no_face to let such pictures pass, or another analyzer."
+            )
+        return no_face == "accept"
+    counted = [face for face in picture.faces if face.counted] or picture.faces
+    return all(face.cosine >= limit for face in counted)
+
+
+def as_json(
+    pictures: Sequence[PictureIdentity], accepted: Sequence[bool], analyzer: FaceAnalyzer
+) -> str:
+    """The scores, what was accepted and who judged, as JSON."""
+
+    # JSON knows no NaN.
+    def number(value: float) -> float | None:
+        return None if math.isnan(value) else round(value, 4)
+
+    return json.dumps(
+        {
+            "analyzer": analyzer.name,
+            "identity": number(mean_score(pictures)),
+            "pictures": [
+                {
+                    "identity": number(picture.score),
+                    "accepted": passed,
+                    "faces": [
+                        {
+                            "box": [round(value, 1) for value in face.box],
+                            "cosine": number(face.cosine),
+                            "verdict": face.verdict,
+                            "counted": face.counted,
+                            "found_again": face.found_again,
+                        }
+                        for face in picture.faces
+                    ],
+                }
+                for picture, passed in zip(pictures, accepted, strict=True)
+            ],
+        },
+        indent=2,
+    )
 
 
 def draw_identity(original: Tensor, result: Tensor, picture: PictureIdentity) -> Tensor:

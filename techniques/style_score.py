@@ -6,12 +6,15 @@ colours by the distribution of pixels in CIE Lab.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from .lab import rgb_to_lab
+
+Extractor = Callable[[Tensor], list[Tensor] | Tensor]
+"""From a picture [H, W, 3] to its Gram matrices [C, C], or to its embedding [D]."""
 
 
 def gram_matrices(features: Sequence[Tensor]) -> list[Tensor]:
@@ -67,6 +70,30 @@ def _root(matrix: Tensor) -> Tensor:
     """The square root of a symmetric matrix that has no negative eigenvalues but for rounding."""
     values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)
     return vectors * values.clamp(min=0).sqrt() @ vectors.T
+
+
+class StyleJudge:
+    """Distances of pictures from one style, which is looked at once.
+
+    styles [B, H, W, 3] are pictures of one style, taken together; `extract` makes Gram matrices
+    or an embedding of one picture [H, W, 3].
+    """
+
+    def __init__(self, extract: Extractor, styles: Tensor) -> None:
+        self.extract = extract
+        own = [extract(picture) for picture in styles]
+        if isinstance(own[0], list):
+            self.texture = [torch.stack(level).mean(0) for level in zip(*own, strict=True)]
+        else:
+            self.texture = torch.stack(own).mean(0)
+        self.colours = colour_statistics(styles)
+
+    def distances(self, picture: Tensor) -> tuple[float, float]:
+        """Of the textures and of the colours of a picture [H, W, 3]."""
+        own = self.extract(picture)
+        measure = gram_distance if isinstance(own, list) else cosine_distance
+        colour = colour_distance(colour_statistics(picture[None]), self.colours)
+        return measure(own, self.texture), colour
 
 
 def style_score(distance: float, from_original: float | None = None) -> float:

@@ -57,6 +57,8 @@ def test_every_node_of_the_design_is_there(schemas):
         "VisageMosaicCompose",
         "VisageMosaicRestore",
         "VisageLoadFaceAnalyzer",
+        "VisageIdentityScore",
+        "VisageStyleScore",
     ]
 
 

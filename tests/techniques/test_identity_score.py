@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -8,10 +9,12 @@ from visage.models.face_analyzer import Analyzer, FoundFace, Thresholds
 from visage.models.face_embedder import TEMPLATE
 from visage.techniques.identity_score import (
     COLOURS,
+    as_json,
     compare,
     describe,
     draw_identity,
     identity_scores,
+    is_accepted,
     mean_score,
     scaled,
     verdict_of,
@@ -177,3 +180,41 @@ def test_the_overlay_shows_verdicts_in_their_colours():
         colour = torch.tensor(COLOURS[verdict], dtype=torch.int32)
         assert (shown == colour).all(dim=-1).any()
     assert not (shown == torch.tensor(COLOURS["unsure"], dtype=torch.int32)).all(dim=-1).any()
+
+
+def test_a_picture_is_accepted_when_everybody_who_counts_is_still_there():
+    tiny = face_at(120.0, 20.0, side=16)
+    before, after = halves(RED, RED), halves(RED, GREEN)
+    (one_lost,) = identity_scores(before, after, analyzer(LEFT, RIGHT))
+    (tiny_lost,) = identity_scores(before, after, analyzer(LEFT, tiny))
+    (only_tiny,) = identity_scores(before, after, analyzer(tiny))
+    assert [is_accepted(0, p, 0.9, "accept") for p in (one_lost, tiny_lost, only_tiny)] == [
+        False,
+        True,
+        False,
+    ]
+    assert is_accepted(0, one_lost, -1, "accept")
+
+
+def test_a_picture_without_a_face_is_treated_as_asked():
+    (empty,) = identity_scores(halves(RED, RED), halves(RED, RED), analyzer())
+    assert is_accepted(0, empty, 0.9, "accept") and not is_accepted(0, empty, 0.9, "reject")
+    with pytest.raises(ValueError, match="original of picture 3 shows no face"):
+        is_accepted(3, empty, 0.9, "error")
+
+
+def test_the_scores_are_plain_json():
+    (score,) = identity_scores(halves(RED, RED), halves(GREEN, GREEN), analyzer(LEFT))
+    (empty,) = identity_scores(halves(RED, RED), halves(RED, RED), analyzer())
+    told = json.loads(as_json([score, empty], [False, True], analyzer(LEFT)))
+    assert told["analyzer"] == "fake" and told["identity"] == 0
+    assert [picture["identity"] for picture in told["pictures"]] == [0, None]
+    assert told["pictures"][0]["faces"] == [
+        {
+            "box": [10, 20, 60, 60],
+            "cosine": 0,
+            "verdict": "different",
+            "counted": True,
+            "found_again": True,
+        }
+    ]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from visage.techniques.style_score import (
+    StyleJudge,
     colour_distance,
     colour_statistics,
     cosine_distance,
@@ -73,3 +74,20 @@ def test_the_score_is_the_part_of_the_way_to_the_style():
 def test_an_original_that_is_the_style_gives_no_way():
     with pytest.raises(ValueError, match="is the style picture itself"):
         style_score(0.1, 0.0)
+
+
+@pytest.mark.parametrize(
+    "extract",
+    [
+        lambda picture: gram_matrices([picture.movedim(-1, 0)[None]]),
+        lambda picture: picture.mean((0, 1)),
+    ],
+    ids=["gram matrices", "an embedding"],
+)
+def test_a_judge_sees_several_pictures_of_a_style_as_one(extract):
+    styles = torch.stack([random(8, 8, 3), random(8, 8, 3) * 0.5])
+    judge = StyleJudge(extract, styles)
+    own, other = judge.distances(styles[0]), judge.distances(random(8, 8, 3, seed=9) ** 8)
+    assert own[0] < other[0] and own[1] < other[1]
+    alone = StyleJudge(extract, styles[:1]).distances(styles[0])
+    assert alone == (pytest.approx(0, abs=1e-6), pytest.approx(0, abs=1e-4))
