@@ -16,7 +16,7 @@ from .damage import read_header
 from .registry import ALL_KINDS, ModelKind, kind_of
 
 # What only this pack reads: recognised wherever it lies.
-OURS = frozenset({"face_parser", "face_edit", "clipseg"})
+OURS = frozenset({"face_parser", "face_edit", "clipseg", "segment_anything"})
 PACKAGE = Path(__file__).resolve().parent.parent
 EXTRA_PATHS = "extra_model_paths.yaml"
 WEIGHTS = frozenset({".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".onnx"})

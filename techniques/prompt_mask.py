@@ -1,4 +1,5 @@
-"""A mask from words: the face parser where they name its parts, CLIPSeg for everything else.
+"""A mask from words: the face parser where they name its parts, for everything else CLIPSeg, or
+Segment Anything with CLIP to choose among its segments.
 
 DiffStyler (Li) lets words choose regions; here every candidate segment and its score are kept, so
 that a wrong choice can be seen, and all good segments are joined where the paper takes one.
@@ -26,6 +27,10 @@ from .shapes import as_image, split_alpha
 GOOD = 0.5
 # Segments smaller than this part of the picture are noise.
 LEAST_SHARE = 0.001
+# A second segment is joined only where it is not the best one again.
+SAME = 0.5
+# Pixels of the square on which CLIP is shown a segment.
+VIEW = 224
 
 _WORDS: dict[str, tuple[str, ...]] = {
     **{name.replace("_", " "): (name,) for name in CLASSES},
@@ -53,6 +58,22 @@ class SegmentByWords(Protocol):
 
     def probabilities(self, image: Tensor, phrases: Sequence[str]) -> Tensor:
         """Probability [B, K, H, W] of each phrase in pictures [B, H, W, 3] in 0..1."""
+        ...
+
+
+class Segments(Protocol):
+    """A network that cuts a picture into segments."""
+
+    def segments(self, image: Tensor) -> Tensor:
+        """Every segment of a picture [H, W, 3] in 0..1, bool [N, H, W]; N may be 0."""
+        ...
+
+
+class Describes(Protocol):
+    """A network that compares pictures with words."""
+
+    def similarity(self, image: Tensor, phrases: Sequence[str]) -> Tensor:
+        """100 times the cosine [B, K] of pictures [B, H, W, 3] in 0..1 and phrases."""
         ...
 
 
@@ -143,10 +164,69 @@ def mask_of_words(
     return _joined(pictures, candidates)
 
 
+def mask_of_segments(
+    image: Tensor, phrases: Sequence[str], segmenter: Segments, clip: Describes
+) -> PromptMask:
+    """Mask the segments that phrases describe in pictures [B, H, W, C].
+
+    FastSAM's text prompt, as DiffStyler uses it: every segment is shown to CLIP, and a candidate's
+    score is its share in the softmax of CLIP's logits over all segments. CLIP sees both the box
+    around a segment and the segment cut out, since a box alone favours the wrong one of two nested
+    segments; and all good segments are joined, since one thing may be cut into several.
+    """
+    pictures, _ = split_alpha(as_image(image))
+    return _joined(
+        pictures, [_described(picture, phrases, segmenter, clip) for picture in pictures]
+    )
+
+
+def _described(
+    picture: Tensor, phrases: Sequence[str], segmenter: Segments, clip: Describes
+) -> list[Candidate]:
+    found = [_filled(_closed(segment.numpy())) for segment in segmenter.segments(picture)]
+    found = [segment for segment in found if segment.mean() >= LEAST_SHARE]
+    if not found:
+        return []
+    views = [_view(picture, segment, cut) for cut in (False, True) for segment in found]
+    logits = clip.similarity(torch.stack(views), phrases)
+    scores = logits.unflatten(0, (2, len(found))).mean(0).softmax(0)
+    candidates = []
+    for phrase, shares in zip(phrases, scores.T.tolist(), strict=True):
+        best = found[int(np.argmax(shares))]
+        for segment, share in zip(found, shares, strict=True):
+            good = segment is best or (share >= GOOD * max(shares) and _iou(segment, best) < SAME)
+            mask = torch.from_numpy(segment.astype(np.float32))
+            # Segments that nothing speaks for would bury the others in the overlay.
+            if good or share >= GOOD * max(shares) / 2:
+                candidates.append(Candidate(phrase, mask, share, good))
+    return candidates
+
+
+def _view(picture: Tensor, segment: np.ndarray, cut: bool) -> Tensor:
+    """A segment's box of a picture on a white square [VIEW, VIEW, 3], or the segment alone."""
+    x, y, width, height = cv2.boundingRect(segment.astype(np.uint8))
+    rows, columns = slice(y, y + height), slice(x, x + width)
+    pixels = picture[rows, columns].detach().cpu().float().numpy()
+    if cut:
+        pixels = np.where(segment[rows, columns, None], pixels, 1.0)
+    side = max(width, height)
+    top, left = (side - height) // 2, (side - width) // 2
+    square = np.ones((side, side, 3), np.float32)
+    square[top : top + height, left : left + width] = pixels
+    return torch.from_numpy(cv2.resize(square, (VIEW, VIEW), interpolation=cv2.INTER_AREA))
+
+
+def _iou(first: np.ndarray, second: np.ndarray) -> float:
+    return float((first & second).sum() / max(1, (first | second).sum()))
+
+
+def _closed(segment: np.ndarray) -> np.ndarray:
+    return cv2.morphologyEx(segment.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+
+
 def _segments(words: str, plane: Tensor, threshold: float) -> list[Candidate]:
     values = plane.detach().cpu().float().numpy()
-    certain = (values > threshold * values.max()).astype(np.uint8)
-    certain = cv2.morphologyEx(certain, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    certain = _closed(values > threshold * values.max())
     count, labels = cv2.connectedComponents(certain)
     segments = [_filled(labels == label) for label in range(1, count)]
     segments = [segment for segment in segments if segment.mean() >= LEAST_SHARE]

@@ -4,6 +4,7 @@ import pytest
 import torch
 from visage.techniques.prompt_mask import (
     mask_of_parts,
+    mask_of_segments,
     mask_of_words,
     named_parts,
     split_phrases,
@@ -123,3 +124,57 @@ def test_parts_of_a_face_come_from_the_parser(picture, face_masks):
 def test_other_words_are_not_for_the_parser(picture):
     with pytest.raises(ValueError, match="'ship'.*hair"):
         mask_of_parts(picture, ["ship"], parser=None)
+
+
+class FakeSegments:
+    """Two halves of a red bar, a blue disc, the square around it, and a speck."""
+
+    def segments(self, image):
+        planes = torch.zeros(5, 64, 96, dtype=torch.bool)
+        planes[0, 10:20, 10:30] = planes[1, 10:20, 30:50] = True
+        y, x = torch.meshgrid(torch.arange(64), torch.arange(96), indexing="ij")
+        planes[2] = (y - 45) ** 2 + (x - 70) ** 2 < 100
+        planes[3, 34:57, 59:82] = True
+        planes[4, 0, 0] = True
+        return planes
+
+
+class FakeClip:
+    """Knows how red and how blue a picture is, white aside."""
+
+    def similarity(self, image, phrases):
+        channel = {"red thing": 0, "blue thing": 2}
+        shown = image.flatten(1, 2)
+        colour = (shown - shown.amin(2, keepdim=True)).mean(1)
+        return torch.stack([20 * colour[:, channel[phrase]] for phrase in phrases], 1)
+
+
+def coloured():
+    picture = torch.full((1, 64, 96, 3), 0.5)
+    picture[:, 10:20, 10:50] = torch.tensor([1.0, 0, 0])
+    picture[:, FakeSegments().segments(picture)[2]] = torch.tensor([0, 0, 1.0])
+    return picture
+
+
+def test_one_thing_in_two_segments_is_joined():
+    result = mask_of_segments(coloured(), ["red thing"], FakeSegments(), FakeClip())
+    good = [c for c in result.candidates[0] if c.good]
+    assert len(good) == 2
+    assert torch.equal(result.mask[0] > 0, (coloured()[0, ..., 0] == 1))
+
+
+def test_of_nested_segments_the_cut_out_decides():
+    """The box around disc and square is the same picture; only the disc alone is all blue."""
+    result = mask_of_segments(coloured(), ["blue thing"], FakeSegments(), FakeClip())
+    (good,) = (c for c in result.candidates[0] if c.good)
+    assert torch.equal(good.mask > 0, FakeSegments().segments(None)[2])
+
+
+def test_a_picture_without_segments_gives_an_empty_mask():
+    class Nothing:
+        def segments(self, image):
+            return torch.zeros(0, 64, 96, dtype=torch.bool)
+
+    result = mask_of_segments(coloured(), ["red thing"], Nothing(), FakeClip())
+    assert not result.mask.any()
+    assert result.candidates == [[]]
