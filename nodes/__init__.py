@@ -8,6 +8,7 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from . import (
+    compare,
     crops,
     diffstyler,
     face_edit,
@@ -41,6 +42,7 @@ NODES: list[type[io.ComfyNode]] = [
     *mosaic.NODES,
     *faces.NODES,
     *scores.NODES,
+    *compare.NODES,
 ]
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from comfy.utils import ProgressBar
-from comfy_api.latest import io, ui
+from comfy.utils import ProgressBar, common_upscale
+from comfy_api.latest import io
+from torch import Tensor
 
 from ..techniques.pixel_blend import BLENDS, blend, prove
+from ..techniques.shapes import as_image
+from .compare import comparison
 
 # What the canvas shows, and what the technique calls it.
 TONE_MATCHES = {"off": "off", "lab ring": "lab"}
+# Long side in pixels of the pictures that the node shows of its work.
+SHOWN = 1024
 
 
 class VisagePixelBlend(io.ComfyNode):
@@ -66,7 +71,21 @@ class VisagePixelBlend(io.ComfyNode):
         progress = ProgressBar(len(edited)).update_absolute
         blended = blend(edited, original, mask, mode, TONE_MATCHES[tone_match], progress)
         proof = prove(blended, original, mask)
-        return io.NodeOutput(blended, proof.text(), proof.json(), ui=ui.PreviewText(proof.text()))
+        shown = comparison(_small(original), _small(blended), "original", "result")
+        shown["text"] = [proof.text()]
+        shown["untouched"] = [picture.outside_max_abs_diff == 0 for picture in proof.pictures]
+        return io.NodeOutput(blended, proof.text(), proof.json(), ui=shown)
+
+
+def _small(images: Tensor) -> Tensor:
+    """Pictures [B, H, W, C] for the eye: saving large ones would take longer than blending."""
+    images = as_image(images)
+    height, width = images.shape[1:3]
+    scale = SHOWN / max(height, width)
+    if scale >= 1:
+        return images
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return common_upscale(images.movedim(-1, 1), *size, "area", "disabled").movedim(1, -1)
 
 
 NODES: list[type[io.ComfyNode]] = [VisagePixelBlend]

@@ -43,7 +43,7 @@ export function addPanel(node, name, content, height) {
   const frame = html("div", { class: "visage-panel" }, content);
   // A press that nothing here handles moves the node; one that is handled must not.
   frame.addEventListener("pointerdown", (event) => {
-    if (event.target.closest("button, [role]")) event.stopPropagation();
+    if (event.target.closest("button, input, [role]")) event.stopPropagation();
   });
   const widget = node.addDOMWidget(name, "visage_panel", frame, {
     serialize: false,
@@ -64,6 +64,13 @@ export function nodeByExecutionId(id) {
   const path = String(id).split(":");
   const graph = path.slice(0, -1).reduce((graph, step) => graph?.getNodeById(step)?.subgraph, root());
   return graph?.getNodeById(path.at(-1));
+}
+
+/** The node that the canvas keeps outputs for under this id; a subgraph's own id may lead it. */
+export function nodeByLocatorId(id) {
+  const [node, subgraph] = String(id).split(":").reverse();
+  const graph = subgraph === undefined ? root() : root().subgraphs?.get(subgraph);
+  return graph?.getNodeById(node);
 }
 
 const root = () => app.graph.rootGraph ?? app.graph;

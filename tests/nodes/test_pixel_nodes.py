@@ -1,9 +1,11 @@
 """Soft Mask, Crop Faces, Paste Faces and Pixel Blend, run as ComfyUI runs them."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 
 @pytest.fixture(autouse=True)
@@ -61,8 +63,23 @@ def test_blend_leaves_the_background_and_shows_the_proof(comfy, mask, mode, tone
     image, proof, report = output.args
     outside = mask[0] == 0
     assert torch.equal(image[:, outside], original[:, outside])
-    assert output.ui.as_dict() == {"text": (proof,)}
+    assert output.ui["text"] == [proof] and output.ui["untouched"] == [True, True]
+    assert len(output.ui["a_images"]) == len(output.ui["b_images"]) == 2
     assert json.loads(report)["outside_max_abs_diff"] == 0
+
+
+def test_blend_shows_large_pictures_small(comfy):
+    import folder_paths
+    from visage.nodes.pixel_blend import SHOWN, VisagePixelBlend
+
+    picture = torch.rand(1, 40, 2 * SHOWN, 3)
+    output = VisagePixelBlend.execute(
+        picture, picture, torch.zeros(1, 40, 2 * SHOWN), "linear", "off"
+    )
+    (shown,) = output.ui["b_images"]
+    folder = Path(folder_paths.get_temp_directory()) / shown["subfolder"]
+    assert Image.open(folder / shown["filename"]).size == (SHOWN, 20)
+    assert output.args[0].shape == picture.shape
 
 
 def test_blend_can_be_interrupted_between_pictures(comfy, mask):

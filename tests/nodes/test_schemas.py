@@ -59,6 +59,7 @@ def test_every_node_of_the_design_is_there(schemas):
         "VisageLoadFaceAnalyzer",
         "VisageIdentityScore",
         "VisageStyleScore",
+        "VisageCompare",
     ]
 
 

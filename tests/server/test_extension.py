@@ -2,12 +2,10 @@
 Nodes 2.0 where the machine has it.
 """
 
-from pathlib import Path
+from io import BytesIO
 
 import pytest
-import visage
-
-WORKFLOWS = Path(visage.__file__).parent / "workflows"
+from PIL import Image
 
 
 @pytest.fixture(scope="module", params=["classic", "newer classic", "newer Nodes 2.0"])
@@ -124,8 +122,99 @@ class TestFaceParts:
         canvas.evaluate("app.canvas.setGraph(app.graph.rootGraph)")
         assert self.parts(canvas) == ["face", "hat"]
 
-    def test_nothing_went_wrong(self, canvas):
-        assert ours(canvas.complaints) == []
+
+class TestComparison:
+    """Two grounds of one colour each, so that a pixel says which picture lies there."""
+
+    RED, BLUE = 0xC00000, 0x0000C0
+
+    def compare(self, canvas, kind: str, batch: int = 1) -> None:
+        """Queue a node that shows a red picture before and a blue one after."""
+        put(canvas, kind)
+        canvas.evaluate(
+            """async ([colours, batch]) => {
+                const [shown] = app.graph.nodes;
+                shown.pos = [360, 60];
+                const put = (kind, values, y) => {
+                    const node = LiteGraph.createNode(kind);
+                    for (const widget of node.widgets ?? [])
+                        if (widget.name in values) widget.value = values[widget.name];
+                    node.pos = [-20, y];
+                    app.graph.add(node);
+                    return node;
+                };
+                const size = { width: 64, height: 64 };
+                const [before, after] = colours.map((color, i) =>
+                    put('EmptyImage', { ...size, batch_size: batch, color }, 200 * i));
+                if (shown.comfyClass === 'VisageCompare') {
+                    before.connect(0, shown, 'before');
+                    after.connect(0, shown, 'after');
+                } else {
+                    const mask = put('SolidMask', { ...size, value: 1 }, 400);
+                    before.connect(0, shown, 'original');
+                    after.connect(0, shown, 'edited');
+                    mask.connect(0, shown, 'mask');
+                    shown.connect(0, put('PreviewImage', {}, 600), 0);
+                }
+                await app.queuePrompt(0);
+            }""",
+            [[self.RED, self.BLUE], batch],
+        )
+        self.wait(canvas)
+
+    def wait(self, canvas) -> None:
+        shown = "document.querySelector('.visage-stage img')?.naturalWidth === 64"
+        canvas.wait_for_function(shown, timeout=60_000)
+
+    def colours(self, canvas) -> str:
+        """What lies at tenths of the picture's width: r or b."""
+        stage = canvas.locator(".visage-stage")
+        picture = Image.open(BytesIO(stage.screenshot())).convert("RGB")
+        y = picture.height // 4
+        points = [picture.getpixel((round((i + 0.5) * picture.width / 10), y)) for i in range(10)]
+        return "".join("r" if red > blue else "b" for red, _, blue in points)
+
+    @pytest.mark.parametrize("kind", ["VisageCompare", "VisagePixelBlend"])
+    def test_the_slider_parts_the_pictures(self, canvas, kind):
+        self.compare(canvas, kind)
+        stage = canvas.locator(".visage-stage")
+        assert self.colours(canvas) == "rrrrrbbbbb"
+        box = stage.bounding_box()
+        stage.locator("input").click(position={"x": 0.2 * box["width"], "y": box["height"] / 2})
+        assert self.colours(canvas) == "rrbbbbbbbb"
+        canvas.keyboard.press("End")
+        assert self.colours(canvas) == "rrrrrrrrrr"
+
+    def test_turns_the_pages_of_a_batch(self, canvas):
+        self.compare(canvas, "VisageCompare", batch=2)
+        pager = canvas.locator(".visage-pager")
+        first = canvas.locator(".visage-before").get_attribute("src")
+        assert "1 / 2" in pager.text_content()
+        pager.get_by_label("next pair").click()
+        assert "2 / 2" in pager.text_content()
+        assert canvas.locator(".visage-before").get_attribute("src") != first
+
+    def test_pixel_blend_shows_its_proof(self, canvas):
+        self.compare(canvas, "VisagePixelBlend")
+        proof = canvas.locator(".visage-proof.visage-untouched")
+        assert proof.text_content().startswith("picture 1: ")
+
+    def test_comes_back_with_its_workflow(self, canvas):
+        # Not the batch of the test before: from its cache ComfyUI shows final nodes alone.
+        self.compare(canvas, "VisagePixelBlend", batch=2)
+        canvas.evaluate(
+            """async () => {
+                const outputs = app.nodeOutputs;
+                await app.loadGraphData(JSON.parse(JSON.stringify(app.graph.serialize())));
+                app.nodeOutputs = outputs;
+            }"""
+        )
+        self.wait(canvas)
+        assert canvas.locator(".visage-proof").is_visible()
+
+
+def test_nothing_went_wrong(canvas):
+    assert ours(canvas.complaints) == []
 
 
 def ours(complaints: list[str]) -> list[str]:

@@ -33,6 +33,7 @@ NODES = {
     "VisageLoadIPAdapter",
     "VisageStyleAdapter",
     "VisageTrainFaceEdit",
+    "VisageCompare",
     "VisageMosaicCompose",
     "VisageMosaicRestore",
 }

@@ -1,0 +1,68 @@
+"""Two pictures of the same thing, shown over each other with a slider."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io, ui
+
+from ..techniques.shapes import as_image, match_batch
+
+
+class VisageCompare(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VisageCompare",
+            display_name="Compare",
+            category="Visage",
+            description="Shows two pictures over each other with a slider between them: drag it to "
+            "see one or the other. Batches are shown pair by pair.",
+            is_output_node=True,
+            inputs=[
+                io.Image.Input(
+                    "before", tooltip="The picture on the left of the slider, or a batch."
+                ),
+                io.Image.Input(
+                    "after",
+                    tooltip="The picture on the right of the slider: as many as before, or one "
+                    "for all. Another size is shown at the size of the first.",
+                ),
+                io.String.Input(
+                    "before_label",
+                    default="before",
+                    tooltip="What the picture on the left is called.",
+                ),
+                io.String.Input(
+                    "after_label",
+                    default="after",
+                    tooltip="What the picture on the right is called.",
+                ),
+            ],
+            outputs=[],
+        )
+
+    @classmethod
+    def execute(cls, before, after, before_label: str, after_label: str) -> io.NodeOutput:
+        before, after = as_image(before, "before"), as_image(after, "after")
+        match_batch(before, after, "before", "after")
+        return io.NodeOutput(ui=comparison(before, after, before_label, after_label))
+
+
+def comparison(before, after, before_label: str, after_label: str) -> dict:
+    """What the slider on the canvas (web/compare.js) reads: two lists of pictures and their names.
+
+    The keys are those of ComfyUI's own comparing nodes.
+    """
+    return {
+        "a_images": _previews(before),
+        "b_images": _previews(after),
+        "labels": [before_label, after_label],
+    }
+
+
+def _previews(images) -> list[dict]:
+    return ui.ImageSaveHelper.save_images(
+        images, "visage_compare", io.FolderType.temp, None, compress_level=1
+    )
+
+
+NODES: list[type[io.ComfyNode]] = [VisageCompare]

@@ -1,0 +1,98 @@
+// A slider between two pictures: on Compare, and on Pixel Blend with its proof below.
+import { api } from "../../scripts/api.js";
+import { app } from "../../scripts/app.js";
+import { addPanel, after, html, nodeByLocatorId } from "./panel.js";
+
+const COMPARE = "VisageCompare";
+const BLEND = "VisagePixelBlend";
+const HEIGHT = 200;
+const sliders = new WeakMap();
+
+const addressOf = (picture) =>
+  api.apiURL(`/view?${new URLSearchParams(picture)}${app.getRandParam()}`);
+
+function makeSlider(node) {
+  const before = html("img", { class: "visage-before", draggable: false });
+  const behind = html("img", { draggable: false });
+  const names = [html("span"), html("span", { class: "visage-right" })];
+  const handle = html("div", { class: "visage-handle" });
+  const range = html("input", { type: "range", min: 0, max: 100, step: 0.1, value: 50 });
+  const stage = html("div", { class: "visage-stage" }, behind, before, handle, ...names, range);
+  const back = html("button", { type: "button", "aria-label": "previous pair" }, "‹");
+  const forth = html("button", { type: "button", "aria-label": "next pair" }, "›");
+  const count = html("span");
+  const pager = html("div", { class: "visage-pager" }, back, count, forth);
+  const text = html("div", { class: "visage-proof" });
+  const hint = html("div", { class: "visage-caption visage-hint" }, "Run the workflow to compare");
+  const content = html(
+    "div",
+    { class: "visage-compare visage-empty" },
+    html("div", { class: "visage-fit" }, stage),
+    hint,
+    pager,
+    text,
+  );
+  addPanel(node, "comparison", content, () => HEIGHT);
+  node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1])]);
+
+  let shown = { a_images: [], b_images: [], labels: [] };
+  let at = 0;
+
+  const pick = (list) => list[at % list.length];
+  function show() {
+    const pairs = Math.max(shown.a_images.length, shown.b_images.length);
+    at = (at + pairs) % pairs;
+    before.src = addressOf(pick(shown.a_images));
+    behind.src = addressOf(pick(shown.b_images));
+    pager.hidden = pairs < 2;
+    count.textContent = `${at + 1} / ${pairs}`;
+    const lines = shown.text?.[0]?.split("\n") ?? [];
+    text.textContent = lines[at] ?? "";
+    text.hidden = !lines[at];
+    text.classList.toggle("visage-untouched", !!shown.untouched?.[at]);
+  }
+  range.addEventListener("input", () => stage.style.setProperty("--split", `${range.value}%`));
+  behind.addEventListener("load", () =>
+    stage.style.setProperty("--ratio", behind.naturalWidth / behind.naturalHeight),
+  );
+  for (const [button, step] of [[back, -1], [forth, 1]]) {
+    button.addEventListener("click", () => {
+      at += step;
+      show();
+    });
+  }
+  return (output) => {
+    shown = output;
+    shown.labels.forEach((label, side) => {
+      names[side].textContent = label;
+      names[side].hidden = !label;
+    });
+    range.setAttribute("aria-label", `from ${shown.labels.join(" to ")}`);
+    content.classList.remove("visage-empty");
+    show();
+    app.canvas.setDirty(true, true);
+  };
+}
+
+function showOn(node, output) {
+  if (!output?.a_images?.length || !output.b_images?.length) return;
+  if (!sliders.has(node)) sliders.set(node, makeSlider(node));
+  sliders.get(node)(output);
+}
+
+app.registerExtension({
+  name: "Visage.Compare",
+  nodeCreated(node) {
+    if (node.comfyClass !== COMPARE && node.comfyClass !== BLEND) return;
+    // Pixel Blend has something to show after its first run only.
+    if (node.comfyClass === COMPARE) sliders.set(node, makeSlider(node));
+    after(node, "onExecuted", (output) => showOn(node, output));
+  },
+  // When another workflow's tab is opened again.
+  onNodeOutputsUpdated(outputs) {
+    for (const [id, output] of Object.entries(outputs)) {
+      const node = nodeByLocatorId(id);
+      if (node?.comfyClass === COMPARE || node?.comfyClass === BLEND) showOn(node, output);
+    }
+  },
+});
