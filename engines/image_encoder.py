@@ -37,7 +37,8 @@ class ImageEncoder:
                 "model.safetensors. Give the folder of a CLIPVisionModelWithProjection."
             )
         settings = json.loads(config.read_text(encoding="utf-8"))
-        network = CLIPVisionModelWithProjection(CLIPVisionConfig.from_dict(settings))
+        # The config of a file in 16 bits would have transformers 5 make parts of it so.
+        network = CLIPVisionModelWithProjection(CLIPVisionConfig.from_dict(settings)).float()
         weights = read_weights(folder / "model.safetensors")
         weights = {k: v.float() for k, v in weights.items() if not k.endswith("position_ids")}
         try:

@@ -62,3 +62,11 @@ def test_a_missing_and_a_foreign_encoder_are_named(folder, tmp_path):
     write_weights(tmp_path / "model.safetensors", weights, {})
     with pytest.raises(ValueError, match="does not hold the image encoder"):
         ImageEncoder.load(tmp_path)
+
+
+def test_a_file_in_16_bits_runs_in_32(folder, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG | {"dtype": "float16"}))
+    (tmp_path / "model.safetensors").symlink_to(folder / "model.safetensors")
+    encoder = ImageEncoder.load(tmp_path)
+    assert {value.dtype for value in encoder.network.parameters()} == {torch.float32}
+    assert encoder.features(torch.rand(1, 40, 40, 3))["image_embeds"].isfinite().all()
