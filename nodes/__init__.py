@@ -23,6 +23,7 @@ from . import (
     style_adapter,
     style_lora,
     style_transfer,
+    tradeoff,
     train_face_edit,
 )
 
@@ -43,6 +44,7 @@ NODES: list[type[io.ComfyNode]] = [
     *faces.NODES,
     *scores.NODES,
     *compare.NODES,
+    *tradeoff.NODES,
 ]
 
 

@@ -10,6 +10,7 @@ CropsSocket = io.Custom("VISAGE_CROPS")
 TrajectorySocket = io.Custom("VISAGE_TRAJECTORY")
 FacesSocket = io.Custom("VISAGE_FACES")
 RegionsSocket = io.Custom("VISAGE_REGIONS")
+RunsSocket = io.Custom("VISAGE_RUNS")
 MosaicSocket = io.Custom("VISAGE_MOSAIC")
 # Spelled as other packs spell it, so that their loaders fit as well.
 IPAdapterSocket = io.Custom("IPADAPTER")

@@ -60,6 +60,8 @@ def test_every_node_of_the_design_is_there(schemas):
         "VisageIdentityScore",
         "VisageStyleScore",
         "VisageCompare",
+        "VisageTradeoff",
+        "VisageDial",
     ]
 
 
