@@ -266,20 +266,28 @@ def require_matching_layers(adapter: IPAdapter, shapes: Sequence[Sequence[int]])
 
 
 def require_matching_encoder(adapter: IPAdapter, width: int) -> None:
-    """Refuse an image encoder whose features have another width than the adapter reads.
+    """Refuse an image encoder, or a face analyzer, whose features have another width than the
+    adapter reads.
 
-    Raises ValueError naming both encoders.
+    Raises ValueError naming both.
     """
-    if width != adapter.input_width:
-        needed, found = (
-            f"{value} values wide ({_ENCODERS.get((adapter.reads, value), 'no public encoder')})"
-            for value in (adapter.input_width, width)
-        )
+    if width == adapter.input_width:
+        return
+    if adapter.reads == "face_embedding":
         raise ValueError(
-            f"This IP-Adapter file ({adapter.variant}) needs a CLIP vision model whose "
-            f"{adapter.reads} are {needed}, and this one's are {found}. Load the one that the "
-            "adapter was trained with."
+            f"This FaceID adapter needs face embeddings of {adapter.input_width} numbers, and this "
+            f"face analyzer's have {width}. Public FaceID files take InsightFace's ArcFace (512): "
+            "choose such a pack in Load Face Analyzer."
         )
+    needed, found = (
+        f"{value} values wide ({_ENCODERS.get((adapter.reads, value), 'no public encoder')})"
+        for value in (adapter.input_width, width)
+    )
+    raise ValueError(
+        f"This IP-Adapter file ({adapter.variant}) needs a CLIP vision model whose "
+        f"{adapter.reads} are {needed}, and this one's are {found}. Load the one that the "
+        "adapter was trained with."
+    )
 
 
 def _under(prefix: str, names: Mapping[str, Any]) -> dict[str, Any]:

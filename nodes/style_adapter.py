@@ -7,9 +7,11 @@ import re
 import comfy.model_management
 import comfy.utils
 import folder_paths
+import torch
 from comfy_api.latest import io
 
 from ..engines.comfyui_adapter import (
+    LoadedAdapter,
     apply_style_adapter,
     as_adapter,
     blank_features,
@@ -18,10 +20,13 @@ from ..engines.comfyui_adapter import (
 )
 from ..engines.comfyui_messages import tell
 from ..models import registry
+from ..models.face_analyzer import FaceAnalyzer
+from ..models.ip_adapter import require_matching_encoder
+from ..techniques.face_choice import reference_embedding
 from ..techniques.face_mask import face_mask
 from ..techniques.shapes import as_image, as_mask, fit_mask, split_alpha
 from ..techniques.style_adapter import COMBINE_MODES, WEIGHT_TYPES, StyleSettings
-from .sockets import FaceParserSocket, IPAdapterSocket
+from .sockets import FaceParserSocket, FacesSocket, IPAdapterSocket
 
 # Above this the prompt is hardly heard any more.
 STRONG = 0.8
@@ -182,6 +187,13 @@ class VisageStyleAdapter(io.ComfyNode):
                     tooltip="A picture whose look is to be avoided. The negative prompt sees it in "
                     "place of a blank one.",
                 ),
+                FacesSocket.Input(
+                    "faces",
+                    optional=True,
+                    tooltip="For FaceID adapters, from Load Face Analyzer: whose face is in the "
+                    "picture takes the place of its look. Public FaceID files need an InsightFace "
+                    "pack; clip_vision and reference_mask are then not used.",
+                ),
             ],
             outputs=[
                 io.Model.Output(
@@ -218,6 +230,7 @@ class VisageStyleAdapter(io.ComfyNode):
         style_mask=None,
         parser=None,
         negative_image=None,
+        faces: FaceAnalyzer | None = None,
     ) -> io.NodeOutput:
         if weight > STRONG:
             tell(
@@ -225,19 +238,22 @@ class VisageStyleAdapter(io.ComfyNode):
                 f"weight {weight:g}: above {STRONG} the style drowns the prompt.",
             )
         adapter = as_adapter(ipadapter)
-        if adapter.network.reads == "face_embedding":
-            raise ValueError(
-                "This is a FaceID adapter: it takes a face embedding and no style picture. Load a "
-                "base, light, plus or full-face IP-Adapter."
-            )
         image, _ = split_alpha(as_image(image))
-        unseen = _unseen(image, reference_mask, style_mask, parser)
-        pictures = picture_features(adapter, clip_vision, image, unseen)
-        if negative_image is None:
-            negative = blank_features(adapter, clip_vision)
+        avoided = None
+        if negative_image is not None:
+            avoided = split_alpha(as_image(negative_image, "negative_image"))[0][:1]
+        if adapter.network.reads == "face_embedding":
+            unseen = image.new_zeros(image.shape[:3])
+            pictures = _people(adapter, faces, image)
+            negative = torch.zeros_like(pictures[0])
+            if avoided is not None:
+                (negative,) = _people(adapter, faces, avoided)
         else:
-            avoided, _ = split_alpha(as_image(negative_image, "negative_image"))
-            (negative,) = picture_features(adapter, clip_vision, avoided[:1])
+            unseen = _unseen(image, reference_mask, style_mask, parser)
+            pictures = picture_features(adapter, clip_vision, image, unseen)
+            negative = blank_features(adapter, clip_vision)
+            if avoided is not None:
+                (negative,) = picture_features(adapter, clip_vision, avoided)
         settings = StyleSettings(
             weight=weight,
             weight_type=weight_type,
@@ -250,6 +266,18 @@ class VisageStyleAdapter(io.ComfyNode):
         )
         styled = apply_style_adapter(model, adapter, pictures, negative, settings)
         return io.NodeOutput(styled, unseen)
+
+
+def _people(adapter: LoadedAdapter, faces: FaceAnalyzer | None, image) -> list[torch.Tensor]:
+    """The embedding [1, D] of the largest face of each picture [R, H, W, 3]."""
+    if faces is None:
+        raise ValueError(
+            "This is a FaceID adapter: it takes a person's face and no style. Connect faces from "
+            "Load Face Analyzer, or load a base, light, plus or full-face IP-Adapter."
+        )
+    if faces.embedding_size:
+        require_matching_encoder(adapter.network, faces.embedding_size)
+    return [reference_embedding(picture[None], faces)[None] for picture in image]
 
 
 def _unseen(image, reference_mask: str, style_mask, parser):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from visage.models.checkpoints import write_weights
+from visage.models.face_analyzer import FoundFace
 
 
 @pytest.fixture(autouse=True)
@@ -181,11 +182,70 @@ class TestStyleAdapter:
         assert node == "7"
         assert "weight 1.1" in text
 
-    def test_unreadable_picture_weights_and_faceid_are_refused(self, style, user_file):
-        from visage.nodes.style_adapter import VisageLoadIPAdapter
-
+    def test_unreadable_picture_weights_are_refused(self, style):
         with pytest.raises(ValueError, match="picture weights 'much'"):
             style(picture_weights="much")
-        face_id = VisageLoadIPAdapter.execute(user_file("FaceID")).args[0]
-        with pytest.raises(ValueError, match="takes a face embedding and no style picture"):
+
+
+class Analyzer:
+    """Stands in for a face analyzer: one face in each picture that is not black, known by the
+    picture's mean colour.
+    """
+
+    name, licence, thresholds = "by colour", "none", None
+
+    def __init__(self, embedding_size=40):
+        self.embedding_size = embedding_size
+
+    def find(self, image):
+        face = FoundFace((1.0, 1.0, 9.0, 9.0), 0.9, torch.zeros(5, 2))
+        return [face] if float(image.max()) > 0 else []
+
+    def embed(self, image, faces):
+        colour = torch.nn.functional.pad(image.mean((0, 1)), (0, self.embedding_size - 3))
+        return torch.nn.functional.normalize(colour, dim=0).expand(len(faces), -1)
+
+
+class TestFaceID:
+    @pytest.fixture
+    def face_id(self, user_file):
+        from visage.nodes.style_adapter import VisageLoadIPAdapter
+
+        return VisageLoadIPAdapter.execute(user_file("FaceID")).args[0]
+
+    @pytest.fixture
+    def given(self, monkeypatch):
+        """What the patch is made of."""
+        from visage.nodes import style_adapter
+
+        given = []
+        whole = style_adapter.apply_style_adapter
+
+        def record(model, adapter, pictures, negative, settings):
+            given[:] = [pictures, negative]
+            return whole(model, adapter, pictures, negative, settings)
+
+        monkeypatch.setattr(style_adapter, "apply_style_adapter", record)
+        return given
+
+    def test_a_face_takes_the_place_of_the_style(self, style, face_id, given):
+        pictures = torch.tensor([[1.0, 0, 0], [0, 0, 1.0]])[:, None, None].expand(2, 32, 32, 3)
+        styled, unseen = style(ipadapter=face_id, image=pictures, faces=Analyzer())
+        assert len(patches(styled)) == 1 and not unseen.any()
+        people, negative = given
+        assert [person.argmax().item() for person in people] == [0, 2]
+        assert all(person.shape == (1, 40) for person in people)
+        assert negative.shape == (1, 40) and not negative.any()
+
+    def test_a_negative_picture_is_a_person_to_avoid(self, style, face_id, given):
+        green = torch.tensor([0, 1.0, 0]).expand(1, 32, 32, 3)
+        style(ipadapter=face_id, faces=Analyzer(), negative_image=green)
+        assert given[1].argmax() == 1
+
+    def test_what_is_missing_is_named(self, style, face_id):
+        with pytest.raises(ValueError, match="Connect faces from Load Face Analyzer"):
             style(ipadapter=face_id)
+        with pytest.raises(ValueError, match="'by colour' finds no face"):
+            style(ipadapter=face_id, faces=Analyzer(), image=torch.zeros(1, 32, 32, 3))
+        with pytest.raises(ValueError, match="of 40 numbers, and this face analyzer's have 128"):
+            style(ipadapter=face_id, faces=Analyzer(128))
