@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import comfy.utils
 from comfy_api.latest import io
-from PIL import Image, ImageDraw
 
 from ..engines.comfyui_lora import PRECISIONS, trainable_lora
 from ..training.style_lora import (
@@ -13,6 +12,7 @@ from ..training.style_lora import (
     train_style_lora,
     window_shape,
 )
+from .loss_report import LossReport
 
 # The latent scale of the model is applied by ComfyUI's own latent format.
 UNSCALED = 1.0
@@ -28,6 +28,7 @@ class VisageTrainStyleLora(io.ComfyNode):
             description="Learns the style of one picture as a LoRA for this model: the first step "
             "of DiffStyler. Load LoRA Model applies the result on the canvas, and Save LoRA "
             "Weights keeps it for any LoRA loader.",
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Model.Input("model", tooltip="The model that will paint in this style."),
                 io.Clip.Input("clip", tooltip="The model's text encoder; it is not trained."),
@@ -115,28 +116,15 @@ class VisageTrainStyleLora(io.ComfyNode):
         conditioning = clip.encode_from_tokens_scheduled(clip.tokenize(prompt))
         shape = window_shape(latents, crops)
         trainable = trainable_lora(model, conditioning, shape, rank, seed, precision)
-        progress, losses = comfy.utils.ProgressBar(steps), []
+        progress, report, losses = comfy.utils.ProgressBar(steps), LossReport(cls, steps), []
 
-        def report(step: int, loss: float) -> None:
+        def show(step: int, loss: float) -> None:
             losses.append(loss)
-            progress.update_absolute(step + 1, steps, ("JPEG", _curve(losses, steps), 512))
+            report.send(losses)
+            progress.update_absolute(step + 1, steps)
 
-        lora, losses = train_style_lora(latents, trainable, settings, report)
-        return io.NodeOutput(lora.tensors(), {"loss": losses})
-
-
-def _curve(losses: list[float], steps: int) -> Image.Image:
-    """The loss so far, which the node shows while it trains: single steps, and their mean."""
-    picture = Image.new("RGB", (512, 256), "#1b1b1f")
-    draw = ImageDraw.Draw(picture)
-    top = max(losses) * 1.05
-    means = [sum(losses[max(0, i - 9) : i + 1]) / len(losses[max(0, i - 9) : i + 1])
-             for i in range(len(losses))]  # fmt: skip
-    for values, colour in ((losses, "#4a4a55"), (means, "#7cc4ff")):
-        points = [(512 * i / steps, 250 - 235 * value / top) for i, value in enumerate(values)]
-        draw.line(points, fill=colour, width=2)
-    draw.text((8, 6), f"step {len(losses)} of {steps}, loss {means[-1]:.4f}", fill="#f0f0f0")
-    return picture
+        lora, losses = train_style_lora(latents, trainable, settings, show)
+        return io.NodeOutput(lora.tensors(), {"loss": losses}, ui=report.ui(losses))
 
 
 NODES: list[type[io.ComfyNode]] = [VisageTrainStyleLora]

@@ -9,7 +9,6 @@ import folder_paths
 import torch
 from comfy.utils import ProgressBar
 from comfy_api.latest import io
-from PIL import Image
 
 from ..engines.comfyui import apply_face_edit
 from ..engines.comfyui_training import make_trainable
@@ -19,15 +18,14 @@ from ..models.face_edit import ADAPTER_PREFIX, read_face_edit
 from ..models.face_parser import load_face_parser
 from ..models.starter_files import starter_file
 from ..techniques.text_adapter import FaceAwareTextAdapter
-from ..training.curve_plot import draw_curve
 from ..training.face_edit.config import FaceEditConfig
+from .loss_report import LossReport
 from .sockets import FaceParserSocket, TextAdapterSocket
 
 WORLD = "drawn faces (built in)"
 WORLD_PORTRAITS = 48
 WORLD_SIZE = 128
 RUNS = "visage_training"
-SECONDS_BETWEEN_PREVIEWS = 0.5
 
 
 class VisageTrainFaceEdit(io.ComfyNode):
@@ -41,6 +39,7 @@ class VisageTrainFaceEdit(io.ComfyNode):
             "projections and the face-aware text adapter, with a mask-weighted loss. Interrupting "
             "keeps the last checkpoint; running it again goes on from there.",
             is_output_node=True,
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Model.Input("model", tooltip="The inpainting model to fine-tune (9 channels)."),
                 io.Clip.Input("clip", tooltip="The model's text encoder; it stays as it is."),
@@ -240,7 +239,13 @@ class VisageTrainFaceEdit(io.ComfyNode):
         trainer = _trainer()
         run = Path(folder_paths.get_output_directory()) / RUNS / name
         folder = _world() if dataset == WORLD else _input_folder(dataset)
-        watch = _Watch(steps)
+        bar, report = ProgressBar(steps), LossReport(cls, steps)
+
+        def watch(progress) -> None:
+            report.send(progress.losses)
+            bar.update_absolute(progress.step, progress.steps)
+            comfy.model_management.throw_exception_if_processing_interrupted()
+
         device = comfy.model_management.get_torch_device()
         # Nodes run in inference mode, where nothing can learn.
         with torch.inference_mode(False):
@@ -265,25 +270,7 @@ class VisageTrainFaceEdit(io.ComfyNode):
         }
         loss = {"loss": losses}
         patched = apply_face_edit(model, weights, 1.0)
-        return io.NodeOutput(patched, adapter, lora, loss, file.name)
-
-
-class _Watch:
-    """Shows each step in ComfyUI's progress, the curve as its preview, and heeds interrupts."""
-
-    def __init__(self, steps: int) -> None:
-        self.bar = ProgressBar(steps)
-        self.unseen = SECONDS_BETWEEN_PREVIEWS
-
-    def __call__(self, progress) -> None:
-        self.unseen += progress.seconds
-        preview = None
-        if self.unseen >= SECONDS_BETWEEN_PREVIEWS or progress.step == progress.steps:
-            self.unseen = 0.0
-            losses = progress.losses
-            preview = ("JPEG", Image.fromarray(draw_curve(range(len(losses)), losses)), 800)
-        self.bar.update_absolute(progress.step, progress.steps, preview)
-        comfy.model_management.throw_exception_if_processing_interrupted()
+        return io.NodeOutput(patched, adapter, lora, loss, file.name, ui=report.ui(losses))
 
 
 def _trainer():

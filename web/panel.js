@@ -43,7 +43,7 @@ export function addPanel(node, name, content, height) {
   const frame = html("div", { class: "visage-panel" }, content);
   // A press that nothing here handles moves the node; one that is handled must not.
   frame.addEventListener("pointerdown", (event) => {
-    if (event.target.closest("button, input, [role]")) event.stopPropagation();
+    if (event.target.closest("button, input, select, [role]")) event.stopPropagation();
   });
   const widget = node.addDOMWidget(name, "visage_panel", frame, {
     serialize: false,

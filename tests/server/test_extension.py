@@ -204,13 +204,93 @@ class TestComparison:
         self.compare(canvas, "VisagePixelBlend", batch=2)
         canvas.evaluate(
             """async () => {
-                const outputs = app.nodeOutputs;
+                const outputs = JSON.parse(JSON.stringify(app.nodeOutputs));
                 await app.loadGraphData(JSON.parse(JSON.stringify(app.graph.serialize())));
                 app.nodeOutputs = outputs;
             }"""
         )
         self.wait(canvas)
         assert canvas.locator(".visage-proof").is_visible()
+
+
+class TestLossCurve:
+    def test_a_training_draws_its_loss(self, canvas):
+        put(canvas, "VisageTrainStyleLora")
+        canvas.evaluate(
+            """async () => {
+                const [training] = app.graph.nodes;
+                const put = (kind) => {
+                    const node = LiteGraph.createNode(kind);
+                    app.graph.add(node);
+                    return node;
+                };
+                const set = (node, values) => {
+                    for (const [name, value] of Object.entries(values))
+                        node.widgets.find(widget => widget.name === name).value = value;
+                };
+                const [starter, picture] = ['VisageLoadStarter', 'EmptyImage'].map(put);
+                set(picture, { width: 64, height: 64 });
+                set(training, { rank: 1, steps: 3, size: 64 });
+                for (const slot of [0, 1, 2]) starter.connect(slot, training, slot);
+                picture.connect(0, training, 'image');
+                training.connect(1, put('LossGraphNode'), 'loss');
+                await app.queuePrompt(0);
+            }"""
+        )
+        caption = canvas.locator(".visage-loss .visage-caption")
+        caption.filter(has_text="step 3 of 3, loss 0.").wait_for(timeout=120_000)
+        line = canvas.locator(".visage-mean").get_attribute("points")
+        assert len(line.split()) == 3
+
+    def test_a_message_finds_its_node_inside_a_subgraph(self, canvas):
+        put(canvas, "VisageTrainStyleLora")
+        canvas.evaluate("void app.graph.convertToSubgraph(new Set(app.graph.nodes))")
+        canvas.wait_for_timeout(300)
+        canvas.evaluate(
+            """async () => {
+                const { api } = await import('/scripts/api.js');
+                const [outer] = app.graph.nodes;
+                const node = `${outer.id}:${outer.subgraph.nodes[0].id}`;
+                const detail = { node, steps: 8, points: [[1, 0.3], [2, 0.2]] };
+                api.dispatchEvent(new CustomEvent('visage.loss', { detail }));
+                app.canvas.setGraph(outer.subgraph);
+                app.canvas.ds.offset = [300, 60];
+            }"""
+        )
+        caption = canvas.locator(".visage-loss .visage-caption")
+        caption.filter(has_text="step 2 of 8, loss 0.200").wait_for()
+
+
+class TestStarterBanner:
+    def test_says_where_a_checkpoint_belongs_when_there_is_none(self, canvas):
+        put(canvas, "VisageLoadStarter")
+        canvas.get_by_text("choose your checkpoint here").click()
+        assert "models/checkpoints" in canvas.locator(".visage-banner").text_content()
+
+    def test_a_checkpoint_takes_the_starters_place_and_links(self, canvas):
+        put(canvas, "VisageLoadStarter")
+        canvas.evaluate(
+            """() => {
+                const { nodeData } = LiteGraph.registered_node_types.CheckpointLoaderSimple;
+                nodeData.input.required.ckpt_name[0].push('mine.safetensors');
+                const [starter] = app.graph.nodes;
+                const targets = { KSampler: 'model', CLIPTextEncode: 'clip', VAEDecode: 'vae' };
+                for (const [slot, [kind, input]] of Object.entries(targets).entries()) {
+                    const node = LiteGraph.createNode(kind);
+                    node.pos = [500, 300 * slot];
+                    app.graph.add(node);
+                    starter.connect(slot, node, input);
+                }
+            }"""
+        )
+        canvas.get_by_text("choose your checkpoint here").click()
+        canvas.get_by_label("checkpoint").select_option("mine.safetensors")
+        nodes = {node["class_type"]: node["inputs"] for node in exported(canvas)}
+        assert "VisageLoadStarter" not in nodes
+        assert nodes["CheckpointLoaderSimple"] == {"ckpt_name": "mine.safetensors"}
+        assert nodes["KSampler"]["model"][1] == 0
+        assert nodes["CLIPTextEncode"]["clip"][1] == 1
+        assert nodes["VAEDecode"]["vae"][1] == 2
 
 
 def test_nothing_went_wrong(canvas):
