@@ -8,6 +8,7 @@ import sys
 COMMANDS = {
     "demo": "edit a face in two pictures, end to end, and prove that the background is untouched",
     "queue": "run a workflow on ComfyUI servers, once or for every picture of a folder",
+    "tradeoff": "sweep a workflow's settings and draw how much style costs how much of the person",
     "doctor": "check this machine: packages, device, ComfyUI, model files",
     "locales": "write the nodes' texts for ComfyUI's interface",
     "bench": "run a benchmark and print its figures",

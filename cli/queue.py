@@ -76,15 +76,15 @@ def _run(options: argparse.Namespace) -> int:
     from ..headless.batch import Settings, run_batch
     from ..headless.preparation import ask_servers, prepare
 
-    known = ask_servers(options.server or [DEFAULT_SERVER], _say)
+    known = ask_servers(options.server or [DEFAULT_SERVER], say)
     prompt, items = prepare(
         options.workflow, options.settings, known, options.out, options.input, options.into
     )
     settings = Settings(options.timeout, options.patience, options.previews)
-    display = _Display(len(items))
+    display = Display(len(items))
     entries = run_batch(prompt, items, list(known), options.out, settings, display)
     failed = [entry for entry in entries if entry.state == "failed"]
-    _say(
+    say(
         f"{len(entries) - len(failed)} done ({display.skipped} of them before), "
         f"{len(failed)} failed: see {options.out}"
     )
@@ -100,12 +100,13 @@ def _run(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Print to standard error."""
     # Standard output is for the report alone.
     print(text, file=sys.stderr, flush=True)
 
 
-class _Display:
+class Display:
     """Shows a batch on standard error: on a terminal one line that changes, else one a node."""
 
     def __init__(self, total: int) -> None:
@@ -117,7 +118,7 @@ class _Display:
         if self.live:
             print(f"\r{text}  ({server})\x1b[K", end="", file=sys.stderr, flush=True)
         elif step == steps:
-            _say(text)
+            say(text)
 
     def finished(self, entry: Entry, skipped: bool) -> None:
         self.count += 1
@@ -131,4 +132,4 @@ class _Display:
         self.warn(f"[{self.count}/{self.total}] {entry.item}: {state}")
 
     def warn(self, text: str) -> None:
-        _say(("\r\x1b[K" if self.live else "") + text)
+        say(("\r\x1b[K" if self.live else "") + text)

@@ -86,6 +86,14 @@ def as_csv(runs: Sequence[Run]) -> str:
     return text.getvalue()
 
 
+def from_csv(text: str) -> list[Run]:
+    """The runs of a table that `as_csv` wrote, their settings read from their labels."""
+    return [
+        make_run(row["label"], float(row["style"]), float(row["identity"]))
+        for row in csv.DictReader(io.StringIO(text))
+    ]
+
+
 def as_json(runs: Sequence[Run]) -> str:
     """The runs and which of them are on the front, as `from_json` reads them."""
     front = pareto_front(runs)

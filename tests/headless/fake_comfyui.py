@@ -55,12 +55,14 @@ class FakeComfyUI:
             "seconds": ["FLOAT", {"default": 0.0, "min": 0.0, "max": 60.0}],
             "conduct": ["COMBO", {"options": CONDUCTS}],
         }
+        text = ["STRING", {"default": ""}]
         return {
             "LoadImage": node({"image": [pictures, PICTURE]}, ["IMAGE", "MASK"]),
             "Work": node(work, ["IMAGE", "STRING"]),
             "SaveImage": node({"images": ["IMAGE", {}]}, [], shows=True),
             "PreviewImage": node({"images": ["IMAGE", {}]}, [], shows=True),
             "PreviewAny": node({"source": ["*", {}]}, [], shows=True),
+            "VisageTradeoff": node({"label": text, "keep": text}, ["IMAGE"], shows=True),
         }
 
     async def socket(self, request: web.Request) -> web.WebSocketResponse:
@@ -176,6 +178,11 @@ class FakeComfyUI:
                 outputs[key] = {"images": [{"filename": name, "subfolder": "", "type": kind}]}
             elif inner["class_type"] == "PreviewAny":
                 outputs[key] = {"text": ["all is well"]}
+            elif inner["class_type"] == "VisageTradeoff":
+                # The longer it works, the more style; a longer picture keeps more of the person.
+                scores = f"{work['seconds'] * 10},{len(data) / 100}"
+                line = f"{inner['inputs']['label']}{inner['inputs']['keep']},{scores},1"
+                outputs[key] = {"text": [f"label,style,identity,on_front\n{line}\n"]}
         self.end(job, [["execution_success", {}]], outputs)
 
     def end(self, job: str, messages: list, outputs: dict) -> None:

@@ -12,6 +12,7 @@ from visage.techniques.tradeoff import (
     as_json,
     describe_dial,
     fit_dial,
+    from_csv,
     from_json,
     make_run,
     pareto_front,
@@ -70,6 +71,10 @@ def test_the_table_has_a_column_for_each_setting():
     assert [row["on_front"] for row in rows] == ["1", "1", "0", "1", "1"]
     assert rows[0]["denoise"] == "0.9" and rows[4]["denoise"] == ""
     assert rows[4]["label"] == "plain, a"
+
+
+def test_a_table_comes_back_as_the_same_runs():
+    assert from_csv(as_csv(CURVE)) == CURVE
 
 
 def test_json_comes_back_as_the_same_runs():
