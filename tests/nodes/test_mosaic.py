@@ -1,6 +1,7 @@
 """Mosaic Compose and Mosaic Restore, run as ComfyUI runs them."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -50,14 +51,19 @@ def restore(comfy_nodes):
 
 @pytest.fixture(scope="module")
 def upscale_model(comfy_nodes):
-    """A tiny Real-ESRGAN with random weights, as ComfyUI's Load Upscale Model makes it."""
-    spandrel = pytest.importorskip("spandrel")
-    from spandrel.architectures.ESRGAN import ESRGAN
+    """A tiny Real-ESRGAN with random weights, from ComfyUI's own Load Upscale Model."""
+    architecture = pytest.importorskip("spandrel.architectures.ESRGAN")
+    import folder_paths
+    from comfy_extras.nodes_upscale_model import UpscaleModelLoader
+    from safetensors.torch import save_file
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = ESRGAN(num_filters=8, num_blocks=1)
-    return spandrel.ModelLoader().load_from_state_dict(network.state_dict()).eval()
+        network = architecture.ESRGAN(num_filters=8, num_blocks=1)
+    folder = Path(folder_paths.get_folder_paths("upscale_models")[0])
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(network.state_dict(), folder / "tiny_x4.safetensors")
+    return UpscaleModelLoader.execute("tiny_x4.safetensors").args[0]
 
 
 def test_a_mosaic_and_back(compose, restore, finder):
