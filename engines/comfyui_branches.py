@@ -6,8 +6,9 @@ patches of other packs and its memory management keep working.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import comfy.float
@@ -34,6 +35,26 @@ _PREDICTIONS = (
 )
 
 
+def require_noise_unet(model: ModelPatcher) -> None:
+    """Raise ValueError for a model that is not a UNet which predicts noise or velocity."""
+    if getattr(model.model, "model_type", None) not in _PREDICTIONS or not hasattr(
+        model.model.diffusion_model, "output_blocks"
+    ):
+        raise ValueError(
+            f"{type(model.model).__name__} is not a Stable Diffusion UNet which predicts noise "
+            "or velocity. Use SD 1.5, SD 2, SDXL or the built-in starter."
+        )
+
+
+def attention_layers(model: ModelPatcher) -> list[int]:
+    """The decoder layers of a UNet that have attention."""
+    return [
+        layer
+        for layer, block in enumerate(model.model.diffusion_model.output_blocks)
+        if any(hasattr(module, "transformer_blocks") for module in block)
+    ]
+
+
 class ComfyUIRun:
     """One loaded model for latents [B, 4, h, w] of one shape, and branches that share its UNet.
 
@@ -42,13 +63,7 @@ class ComfyUIRun:
     """
 
     def __init__(self, model: ModelPatcher, shape: Sequence[int]) -> None:
-        if getattr(model.model, "model_type", None) not in _PREDICTIONS or not hasattr(
-            model.model.diffusion_model, "output_blocks"
-        ):
-            raise ValueError(
-                f"{type(model.model).__name__} is not a Stable Diffusion UNet which predicts noise "
-                "or velocity. Use SD 1.5, SD 2, SDXL or the built-in starter."
-            )
+        require_noise_unet(model)
         self.model = model
         self._shape = tuple(shape)
         self._used: list[ModelPatcher] = []
@@ -77,12 +92,7 @@ class ComfyUIRun:
     @property
     def attention_layers(self) -> list[int]:
         """The decoder layers that have attention."""
-        blocks = self.model.model.diffusion_model.output_blocks
-        return [
-            layer
-            for layer, block in enumerate(blocks)
-            if any(hasattr(module, "transformer_blocks") for module in block)
-        ]
+        return attention_layers(self.model)
 
     def branch(
         self,
@@ -153,9 +163,9 @@ class ComfyUIRun:
             sigma = sigmas[timestep].to(clone.load_device, torch.float32)
             x = latent.to(sigma.device) * (1 + sigma**2).sqrt()
             network.current_patcher = clone
-            with wearing(weights), _tapped(network.diffusion_model, options, taps) as tapped:
+            with wearing(weights), tapped(network.diffusion_model, options, taps) as tapped_options:
                 denoised = comfy.samplers.calc_cond_batch(
-                    network, conds, x, sigma.expand(len(x)), tapped
+                    network, conds, x, sigma.expand(len(x)), tapped_options
                 )
             return torch.stack([(x - part) / sigma for part in denoised])
 
@@ -246,13 +256,13 @@ def _prefixes(attentions: frozenset[Attention]) -> tuple[str, ...]:
 
 
 @contextmanager
-def _tapped(network: nn.Module, options: dict, taps: Taps | None) -> Iterator[dict]:
+def tapped(network: nn.Module, options: dict, taps: Taps | None) -> Iterator[dict]:
     """Model options with the taps in them, and hooks on the tapped convolutions meanwhile."""
     taps = taps or Taps()
     # ComfyUI writes into these dictionaries while it runs.
     transformer = dict(options.get("transformer_options", {}))
     replaced = {name: dict(found) for name, found in transformer.get("patches_replace", {}).items()}
-    for attention in taps.attentions:
+    for attention in taps.touched:
         name = "attn1" if attention.kind == "self" else "attn2"
         by_place = replaced.setdefault(name, {})
         for block in range(len(_transformer_blocks(network, attention.layer))):
@@ -286,13 +296,32 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, extra: dict[str, Any]) -> Tensor:
     return optimized_attention(q, k, v, extra["n_heads"], attn_precision=extra["attn_precision"])
 
 
+@dataclass(frozen=True)
+class _Attend:
+    """`taps.Attend` for one call of one attention."""
+
+    attend: Callable
+    extra: dict[str, Any]
+
+    @property
+    def heads(self) -> int:
+        return self.extra["n_heads"]
+
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return self.attend(q, k, v, self.extra)
+
+
 def _tapped_attention(attention: Attention, block: int, taps: Taps, attend):
     edit, edit_output = taps.projections.get(attention), taps.outputs.get(attention)
+    replace = taps.attentions.get(attention)
 
-    def tapped(q: Tensor, k: Tensor, v: Tensor, extra: dict[str, Any]) -> Tensor:
+    def attend_tapped(q: Tensor, k: Tensor, v: Tensor, extra: dict[str, Any]) -> Tensor:
         if edit is not None:
             q, k, v = edit(block, q, k, v)
-        out = attend(q, k, v, extra)
+        if replace is None:
+            out = attend(q, k, v, extra)
+        else:
+            out = replace(block, q, k, v, _Attend(attend, extra))
         return out if edit_output is None else edit_output(block, out)
 
-    return tapped
+    return attend_tapped

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -11,13 +10,11 @@ import comfy.model_management
 import comfy.utils
 import torch
 from comfy.model_patcher import ModelPatcher
-from torch import Tensor
 
 from .comfyui import Conditioning
 from .comfyui_branches import ComfyUIRun
+from .comfyui_gradients import ordinary, private_copy
 from .lora_layers import TrainableLora, as_style_lora, lora_layers
-
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @contextmanager
@@ -35,53 +32,20 @@ def trainable_lora(
     passes through such weights. It computes in "fp32" or "bf16"; "auto" takes bf16 on devices
     that have it. Gradients are on within the context. Raises ValueError for other kinds of models.
     """
-    with ComfyUIRun(model, shape):
-        comfy.model_management.load_models_gpu([model], force_full_load=True)
-    device = model.load_device
-    if precision == "auto":
-        precise = device.type == "cpu" or not comfy.model_management.should_use_bf16(device)
-        precision = "fp32" if precise else "bf16"
     with torch.inference_mode(False), torch.enable_grad():
-        patcher = _private_copy(model, PRECISIONS[precision])
+        patcher = private_copy(model, precision)
         names = _diffusers_names(model)
         with (
             ComfyUIRun(patcher, shape) as run,
             lora_layers(patcher.model.diffusion_model, rank, seed) as factors,
         ):
             yield TrainableLora(
-                run.branch([_ordinary(prompt)]),
+                run.branch([ordinary(prompt)]),
                 run.alphas,
                 model.model.model_type == comfy.model_base.ModelType.V_PREDICTION,
                 [parameter for pair in factors.values() for parameter in pair],
                 lambda: as_style_lora(factors, names.__getitem__),
             )
-
-
-def _private_copy(model: ModelPatcher, dtype: torch.dtype) -> ModelPatcher:
-    """A model of our own: network and noise schedule copied, all else shared."""
-    private = copy.copy(model.model)
-    network = copy.deepcopy(model.model.diffusion_model).to(model.load_device, dtype)
-    network.dtype = dtype
-    sampling = copy.deepcopy(model.model.model_sampling)
-    private._modules = {
-        **model.model._modules,
-        "diffusion_model": network,
-        "model_sampling": sampling,
-    }
-    private.manual_cast_dtype = None
-    patcher = ModelPatcher(private, model.load_device, model.offload_device)
-    patcher.model_options = copy.copy(model.model_options)
-    return patcher
-
-
-def _ordinary(prompt: Conditioning) -> Conditioning:
-    def cloned(value):
-        return value.clone() if isinstance(value, Tensor) else value
-
-    return [
-        [cloned(text), {name: cloned(value) for name, value in values.items()}]
-        for text, values in prompt
-    ]
 
 
 def _diffusers_names(model: ModelPatcher) -> dict[str, str]:

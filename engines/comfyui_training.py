@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import functools
 
 import comfy.model_base
 import comfy.model_management
 import comfy.utils
 import torch
-from comfy.ldm.modules.attention import SpatialTransformer
-from comfy.ldm.modules.diffusionmodules.openaimodel import ResBlock
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
+from .comfyui_gradients import use_checkpointing
 from .noise_schedule import NoiseSchedule
 from .trainable import KV_PROJECTIONS, TrainableModel, hash_weights
 
@@ -73,7 +70,7 @@ def make_trainable(model: ModelPatcher, clip, vae) -> TrainableModel:
         ),
         # ComfyUI's memory manager brings both to the device when they are called.
         encoders=lambda device: contextlib.nullcontext(),
-        use_checkpointing=lambda: _use_checkpointing(network.unet),
+        use_checkpointing=lambda: use_checkpointing(network.unet),
         width=next(iter(projections.values())).shape[1],
         latent_scale=latent_format.scale_factor,
         schedule=_schedule(model.model.model_sampling.sigmas),
@@ -122,9 +119,3 @@ def _schedule(sigmas: Tensor) -> NoiseSchedule:
     alphas = 1 / (1 + sigmas.detach().clone().cpu().double() ** 2)
     before = torch.cat((alphas.new_ones(1), alphas[:-1]))
     return NoiseSchedule(1 - alphas / before)
-
-
-def _use_checkpointing(unet: nn.Module) -> None:
-    for module in unet.modules():
-        if isinstance(module, ResBlock | SpatialTransformer):
-            module.forward = functools.partial(checkpoint, module.forward, use_reentrant=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -110,7 +111,7 @@ def _tapped(unet: UNet2DConditionModel, taps: Taps) -> Iterator[None]:
             # A hook's return value replaces the output.
             hook = convolution.register_forward_hook(lambda _m, _i, out, edit=edit: edit(out))
             installed.callback(hook.remove)
-        for attention in taps.attentions:
+        for attention in taps.touched:
             for block, transformer in enumerate(_transformer_blocks(unet, attention.layer)):
                 module = transformer.attn1 if attention.kind == "self" else transformer.attn2
                 installed.callback(partial(setattr, module, "processor", module.processor))
@@ -133,6 +134,7 @@ class _TappedAttention:
     def __init__(self, attention: Attention, block: int, taps: Taps) -> None:
         self._block = block
         self._edit = taps.projections.get(attention)
+        self._replace = taps.attentions.get(attention)
         self._edit_output = taps.outputs.get(attention)
 
     def __call__(
@@ -147,9 +149,24 @@ class _TappedAttention:
         q, k, v = attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context)
         if self._edit is not None:
             q, k, v = self._edit(self._block, q, k, v)
-        heads = [part.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for part in (q, k, v)]
-        out = F.scaled_dot_product_attention(*heads, attn_mask=attention_mask)
-        out = out.transpose(1, 2).flatten(2).to(q.dtype)
+        attend = _Attend(attn.heads, attention_mask)
+        if self._replace is None:
+            out = attend(q, k, v)
+        else:
+            out = self._replace(self._block, q, k, v, attend)
         if self._edit_output is not None:
             out = self._edit_output(self._block, out)
         return attn.to_out[1](attn.to_out[0](out))
+
+
+@dataclass(frozen=True)
+class _Attend:
+    """`taps.Attend` for one call of one attention."""
+
+    heads: int
+    mask: Tensor | None
+
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        heads = [part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (q, k, v)]
+        out = F.scaled_dot_product_attention(*heads, attn_mask=self.mask)
+        return out.transpose(1, 2).flatten(2).to(q.dtype)

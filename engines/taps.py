@@ -23,9 +23,20 @@ class Attention(NamedTuple):
     kind: Literal["self", "cross"]
 
 
+class Attend(Protocol):
+    """One attention as the engine itself computes it, patches of others and all."""
+
+    heads: int
+
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Output [N, tokens, C] of q [N, tokens, C] for k, v [N, others, C], heads side by side."""
+        ...
+
+
 # What the UNet goes on with. `block` counts the transformer blocks of a layer: 0, but in SDXL.
 EditFeature = Callable[[Tensor], Tensor]
 EditProjections = Callable[[int, Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+EditAttention = Callable[[int, Tensor, Tensor, Tensor, Attend], Tensor]
 EditOutput = Callable[[int, Tensor], Tensor]
 
 
@@ -35,19 +46,21 @@ class Taps:
 
     features: by decoder layer, f(value) of the residual branch's last convolution [N, C, h, w],
     before the shortcut is added. projections: f(block, q, k, v) of the projected queries, keys and
-    values [N, tokens, C], heads side by side. outputs: f(block, value) of the attention's output
-    [N, tokens, C] before `to_out`. A function that only reads gives back what it was given.
+    values [N, tokens, C], heads side by side. attentions: f(block, q, k, v, attend) in the place of
+    an attention, gives its output [N, tokens, C] before `to_out`. outputs: f(block, value) of that
+    output. A function that only reads gives back what it was given, or what `attend` gives.
     N = R B, each prompt's pictures side by side, the prompts in any order.
     """
 
     features: Mapping[int, EditFeature] = field(default_factory=dict)
     projections: Mapping[Attention, EditProjections] = field(default_factory=dict)
+    attentions: Mapping[Attention, EditAttention] = field(default_factory=dict)
     outputs: Mapping[Attention, EditOutput] = field(default_factory=dict)
 
     @property
-    def attentions(self) -> set[Attention]:
-        """Every attention that is touched."""
-        return {*self.projections, *self.outputs}
+    def touched(self) -> set[Attention]:
+        """Every attention that is read or replaced."""
+        return {*self.projections, *self.attentions, *self.outputs}
 
 
 class Branch(Protocol):

@@ -14,6 +14,7 @@ from . import (
     face_edit,
     face_mask,
     faces,
+    identity_guard,
     mosaic,
     pixel_blend,
     prompt_mask,
@@ -45,6 +46,7 @@ NODES: list[type[io.ComfyNode]] = [
     *scores.NODES,
     *compare.NODES,
     *tradeoff.NODES,
+    *identity_guard.NODES,
 ]
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..engines.comfyui import Conditioning
 from ..engines.comfyui_branches import ComfyUIRun, changed_weights
+from ..engines.comfyui_guard import guard_of
 from ..techniques.ddim_inversion import (
     LEAST_PSNR,
     Trajectory,
@@ -273,7 +274,11 @@ class VisageDiffStyler(io.ComfyNode):
             "the picture's layout by injecting the base model's features and attention. Finish "
             "with VAE Decode and Pixel Blend.",
             inputs=[
-                io.Model.Input("model", tooltip="The base model that made the inversion."),
+                io.Model.Input(
+                    "model",
+                    tooltip="The base model that made the inversion; with an Identity Guard on it, "
+                    "faces hold on to the content longer.",
+                ),
                 TrajectorySocket.Input("trajectory", tooltip="From Invert."),
                 RegionsSocket.Input("regions", tooltip="From Style Region, one for each style."),
                 io.Float.Input(
@@ -456,6 +461,9 @@ def _paint(
 ) -> Tensor:
     """The painted latent [B, 4, h, w], as the VAE takes it."""
     steps = len(inverted.trajectory.timesteps)
+    guard = guard_of(model)
+    if guard is not None:
+        guard.require_fit(inverted.latent.shape)
     with ComfyUIRun(model, inverted.latent.shape) as run:
         layers = run.attention_layers
         hooked = hooked_attentions(layers, settings.inject_cross)
@@ -474,7 +482,7 @@ def _paint(
         weights = weights.to(model.load_device)
         result = stylize(
             inverted.trajectory, weights, styles, base, run.alphas, layers, settings,
-            _progress(model, steps),
+            _progress(model, steps), guard,
         )  # fmt: skip
     result = model.model.process_latent_out(result).to(inverted.latent)
     if settings.background == "latent":

@@ -5,7 +5,8 @@ from __future__ import annotations
 import comfy.utils
 from comfy_api.latest import io
 
-from ..engines.comfyui_lora import PRECISIONS, trainable_lora
+from ..engines.comfyui_gradients import PRECISIONS
+from ..engines.comfyui_lora import trainable_lora
 from ..training.style_lora import (
     StyleLoraSettings,
     style_latents,

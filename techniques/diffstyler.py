@@ -20,7 +20,9 @@ from torch import Tensor
 from ..engines.taps import Branch, Taps
 from .ddim import clean_latent, ddim_step, level_alpha
 from .ddim_inversion import Trajectory
+from .identity_guard import IdentityGuard
 from .injection import (
+    FaceShares,
     Recording,
     adaptive_share,
     hooked_attentions,
@@ -146,15 +148,17 @@ def stylize(
     attention_layers: Collection[int],
     settings: DiffStylerSettings | None = None,
     progress: Callable[[int, Tensor], None] | None = None,
+    guard: IdentityGuard | None = None,
 ) -> Tensor:
     """Paint K styles into an inverted picture; gives its clean latent [B, 4, h, w].
 
     weights [K, B, 1, h, w] from `region_weights`, on the device of the models. With background
     "latent" the result is the picture's own latent, to the bit, wherever no style has weight; a
     style without weight costs nothing. progress(step, clean latent so far) follows every step.
+    A guard lets the content's features and attention hold on longer in faces.
     """
     settings = settings or DiffStylerSettings()
-    run = _Run(trajectory, weights, styles, base, alphas, attention_layers, settings)
+    run = _Run(trajectory, weights, styles, base, alphas, attention_layers, settings, guard)
     if not run.painted and settings.background == "latent":
         return trajectory.clean.to(weights.device)
     latent = trajectory.latents[0].to(weights.device)
@@ -177,9 +181,11 @@ class _Run:
         alphas: Tensor,
         attention_layers: Collection[int],
         settings: DiffStylerSettings,
+        guard: IdentityGuard | None,
     ) -> None:
         self.trajectory, self.weights, self.base = trajectory, weights, base
         self.styles, self.alphas, self.settings = styles, alphas, settings
+        self.guard = guard
         self.attentions = hooked_attentions(attention_layers, settings.inject_cross)
         self.painted = [index for index in range(len(styles)) if weights[index].any()]
         # The base model's pass over the content at the present step.
@@ -246,14 +252,32 @@ class _Run:
         steps = len(self.trajectory.timesteps)
         feature = step < injected_steps(feature_share, steps)
         attention = step < injected_steps(attention_share, steps)
-        if not feature and not attention:
+        faces = self._faces(step, feature_share, attention_share)
+        if not feature and not attention and faces is None:
             return None
         share = 1.0
         if self.settings.attention == "adaptive":
             timestep = self.trajectory.timesteps[step]
             share = adaptive_share(timestep, self.settings.kappa, len(self.alphas))
         recording = self._record(step, record)
-        return injection_taps(recording, feature, self.attentions if attention else [], share)
+        if faces is not None and faces.attention and not attention:
+            hooked = [attention for attention in self.attentions if attention.kind == "self"]
+            return injection_taps(recording, feature, hooked, 0.0, faces)
+        hooked = self.attentions if attention else []
+        return injection_taps(recording, feature, hooked, share, faces)
+
+    def _faces(self, step: int, feature_share: float, attention_share: float) -> FaceShares | None:
+        """What a guard injects into faces at this step."""
+        share = 1 - self.trajectory.timesteps[step] / len(self.alphas)
+        if self.guard is None or not self.guard.acts_at(share):
+            return None
+        feature, attention = (
+            step < injected_steps(self.guard.hold(own), len(self.trajectory.timesteps))
+            for own in (feature_share, attention_share)
+        )
+        if not feature and not attention:
+            return None
+        return FaceShares(self.guard.mix * self.guard.mask, feature, attention)
 
     def _record(self, step: int, record: Branch) -> Recording:
         """The content's pass at this step; the base model's is made once for all styles."""

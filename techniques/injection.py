@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from ..engines.taps import Attention, Taps
+from .latent_masks import token_mask
+from .self_attention import for_rows
 
 FEATURE_LAYER = 4
 ATTENTION_LAYERS = range(4, 12)
@@ -30,6 +32,19 @@ class Recording:
 
     feature: Tensor | None = None
     queries_keys: dict[tuple[Attention, int], tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FaceShares:
+    """What is injected into faces where it is not injected everywhere.
+
+    mask [B or 1, 1, h, w]: the share at each latent cell; feature and attention: whether there is
+    anything of the two.
+    """
+
+    mask: Tensor
+    feature: bool
+    attention: bool
 
 
 def hooked_attentions(available: Collection[int], cross: bool) -> list[Attention]:
@@ -61,29 +76,45 @@ def recording_taps(recording: Recording, attentions: list[Attention]) -> Taps:
 
 
 def injection_taps(
-    recording: Recording, feature: bool, attentions: list[Attention], share: float = 1.0
+    recording: Recording,
+    feature: bool,
+    attentions: list[Attention],
+    share: float = 1.0,
+    faces: FaceShares | None = None,
 ) -> Taps:
     """Taps which replace the feature, and share r of the queries and keys, by the recorded ones.
 
-    Q <- r Q_content + (1 - r) Q, K likewise; r = 1 replaces them. Raises ValueError, naming both
-    shapes, when a pass works on another area than the one that was recorded.
+    Q <- r Q_content + (1 - r) Q, K likewise; r = 1 replaces them. With `faces` the share at token i
+    of a self-attention is max(r, M_i), and where the feature is not injected it is in faces. Raises
+    ValueError, naming both shapes, when a pass works on another area than the one that was
+    recorded.
     """
 
     def replace_feature(value: Tensor) -> Tensor:
-        return _repeated(recording.feature, value)
+        recorded = _repeated(recording.feature, value)
+        if feature:
+            return recorded
+        mask = token_mask(faces.mask, value.shape[-2] * value.shape[-1])
+        mask = for_rows(mask.unflatten(1, value.shape[-2:]).unsqueeze(1), len(value))
+        return value.lerp(recorded, mask.to(value))
 
     def replace(attention: Attention):
         def write(block: int, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             recorded = recording.queries_keys[attention, block]
             query, key = (_repeated(r, own) for r, own in zip(recorded, (q, k), strict=True))
+            if share < 1 and faces is not None and attention.kind == "self":
+                mask = for_rows(token_mask(faces.mask, q.shape[1]), len(q)).to(q).unsqueeze(-1)
+                mask = mask.clamp(min=share)
+                return q.lerp(query, mask), k.lerp(key, mask), v
             if share < 1:
                 return q.lerp(query, share), k.lerp(key, share), v
             return query, key, v
 
         return write
 
+    in_faces = faces is not None and faces.feature
     return Taps(
-        features={FEATURE_LAYER: replace_feature} if feature else {},
+        features={FEATURE_LAYER: replace_feature} if feature or in_faces else {},
         projections={attention: replace(attention) for attention in attentions},
     )
 

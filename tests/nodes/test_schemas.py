@@ -54,6 +54,7 @@ def test_every_node_of_the_design_is_there(schemas):
         "VisageStyleAdapter",
         "VisageTrainFaceEdit",
         "VisageLatentAdaIN",
+        "VisageStyleTransfer",
         "VisageMosaicCompose",
         "VisageMosaicRestore",
         "VisageLoadFaceAnalyzer",
@@ -62,6 +63,7 @@ def test_every_node_of_the_design_is_there(schemas):
         "VisageCompare",
         "VisageTradeoff",
         "VisageDial",
+        "VisageIdentityGuard",
     ]
 
 

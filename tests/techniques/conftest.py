@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from skimage import data
+from visage.engines.taps import Attention
 from visage.models.face_classes import CLASSES, COLOURS
 from visage.models.face_parser import FaceParser, load_face_parser
 from visage.models.starter_files import starter_file
@@ -74,3 +75,47 @@ def paint():
         return torch.from_numpy(palette[labels]), torch.from_numpy(labels.astype(np.int64))
 
     return paint
+
+
+class ToyBranch:
+    """A network of one self-attention, layer 9; it notes the timesteps and latents it is asked."""
+
+    layers = (9,)
+    alphas = torch.linspace(0.9991, 0.0047, 1000, dtype=torch.float64)
+
+    heads = 2
+
+    def __init__(self):
+        generator = torch.Generator().manual_seed(7)
+        self.weights = 0.5 * torch.randn(4, 8, 8, generator=generator)
+        self.lift = torch.randn(4, 8, generator=generator)
+        self.asked = []
+
+    def __call__(self, latent, timestep, taps=None):
+        self.asked.append((timestep, latent.detach().clone()))
+        tokens = latent.flatten(2).transpose(1, 2) @ self.lift
+        q, k, v = (tokens @ weight for weight in self.weights[:3])
+        place = Attention(9, "self")
+        if taps and place in taps.projections:
+            q, k, v = taps.projections[place](0, q, k, v)
+        if taps and place in taps.attentions:
+            out = taps.attentions[place](0, q, k, v, ToyAttend(self.heads))
+        else:
+            out = ToyAttend(self.heads)(q, k, v)
+        noise = (out @ self.weights[3] @ self.lift.T).transpose(1, 2).unflatten(2, latent.shape[2:])
+        return (0.05 * noise + 0.1 * latent).unsqueeze(0)
+
+
+class ToyAttend:
+    def __init__(self, heads):
+        self.heads = heads
+
+    def __call__(self, q, k, v):
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (q, k, v))
+        weights = (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).softmax(dim=-1)
+        return (weights @ v).transpose(1, 2).flatten(2)
+
+
+@pytest.fixture
+def toy_branch():
+    return ToyBranch()
