@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import importlib
+import inspect
 import json
 import pkgutil
 import sys
@@ -15,6 +16,9 @@ def add_bench_command(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser("bench", help="run a benchmark and print its figures")
     parser.add_argument("name", choices=benchmark_names(), help="which benchmark")
     parser.add_argument("--quick", action="store_true", help="a small sample, in under a minute")
+    parser.add_argument(
+        "--samples", type=int, help="how many samples, where a benchmark lets you choose: identity"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object, name to number")
     parser.set_defaults(run=_run)
 
@@ -29,9 +33,12 @@ def benchmark_names() -> list[str]:
 def _run(options: argparse.Namespace) -> None:
     name = options.name.replace("-", "_")
     benchmark = importlib.import_module(f"{benchmarks.__name__}.{name}")
+    chosen = {} if options.samples is None else {"samples": options.samples}
+    if chosen and "samples" not in inspect.signature(benchmark.run).parameters:
+        raise ValueError(f"The number of samples of {options.name} cannot be chosen.")
     # Only the figures go to stdout, whatever the libraries print.
     with contextlib.redirect_stdout(sys.stderr):
-        figures = benchmark.run(options.quick)
+        figures = benchmark.run(options.quick, **chosen)
     if options.json:
         print(json.dumps(figures))
         return

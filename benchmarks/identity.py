@@ -1,0 +1,79 @@
+"""What keeps the person: the mosaic and each part of the guard, against the host alone.
+
+Drawn scenes with small faces, that no stage of training has seen, are restyled by the starter after
+paintings of other people; see `evaluation.identity`. Beside the figures, a table goes to stderr.
+"""
+
+from __future__ import annotations
+
+import sys
+from statistics import mean
+
+import numpy as np
+
+from ..engines.diffusers import DiffusersEngine
+from ..engines.image_encoder import ImageEncoder
+from ..evaluation.identity import BUCKETS, Ablation, Parts, ablation, bucket, paired_gain
+from ..models.face_analyzer import starter_analyzer
+from ..models.starter_files import STARTER
+
+SCENES, QUICK_SCENES = 300, 3
+
+
+def run(quick: bool, samples: int | None = None) -> dict[str, float]:
+    """All figures by name, over `samples` scenes."""
+    parts = Parts(
+        DiffusersEngine.load(), ImageEncoder.load(STARTER / "image_encoder"), starter_analyzer()
+    )
+    measured = ablation(parts, samples or (QUICK_SCENES if quick else SCENES), progress=_say)
+    figures = headline(measured)
+    for name, row in measured.rows.items():
+        for size in BUCKETS:
+            faces = bucket(measured.sizes, size)
+            if len(faces):
+                figures[f"{name}_{size}"] = float(np.array(row.likeness)[faces].mean())
+        figures[f"{name}_stranger"] = mean(row.stranger) if row.stranger else 0.0
+        figures[f"{name}_found"] = mean(row.found)
+        figures[f"{name}_style"] = mean(row.style)
+        figures[f"{name}_style_faces"] = mean(row.style_faces)
+        figures[f"{name}_style_background"] = mean(row.style_background)
+        figures[f"{name}_colours"] = mean(row.colours)
+        figures[f"{name}_seconds"] = mean(row.seconds)
+    _say(table(measured, figures))
+    return figures
+
+
+def headline(measured: Ablation) -> dict[str, float]:
+    """What the mosaic and the guard are for, and what they cost."""
+    rows, small = measured.rows, bucket(measured.sizes, "small")
+    host, full = (np.array(rows[name].likeness)[small] for name in ("host", "full"))
+    gain, low, _ = paired_gain(host, full)
+    per_pixel = {name: sum(row.seconds) / sum(row.pixels) for name, row in rows.items()}
+    return {
+        "small_faces": len(small),
+        "small_face_gain": gain,
+        "small_face_gain_ci_low": low,
+        # Of the distance that is left: a score near 0 has no relative change worth telling.
+        "style_change": (1 - mean(rows["full"].style)) / (1 - mean(rows["host"].style)) - 1,
+        "pasteback_psnr": min(measured.returned),
+        "pasteback_outside": measured.outside,
+        "canvas_cost_ratio": per_pixel["mosaic"] / per_pixel["host"],
+    }
+
+
+def table(measured: Ablation, figures: dict[str, float]) -> str:
+    """The rows as Markdown."""
+    sizes = [f"{name} ({len(bucket(measured.sizes, name))})" for name in BUCKETS]
+    columns = [*BUCKETS, "stranger", "found", "style", "style_faces", "style_background"]
+    columns += ["colours", "seconds"]
+    titles = [*sizes, *columns[len(sizes) :]]
+    lines = ["| | " + " | ".join(titles) + " |", "|---|" + "---|" * len(titles)]
+    for name in measured.rows:
+        cells = [figures.get(f"{name}_{column}") for column in columns]
+        shown = ["" if value is None else f"{value:.3f}" for value in cells]
+        lines.append(f"| {name} | " + " | ".join(shown) + " |")
+    return "\n".join(lines)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,333 @@
+"""How much of the person each part of the mosaic and the guard keeps, in the starter world.
+
+Scenes of drawn people are restyled by query-preserving style transfer: plainly, as a mosaic, and as
+a mosaic under the identity guard. Likeness is the cosine of face embeddings with the original's own
+pixels, aligned by the landmarks that the renderer knows. Figures of this world, comparable with
+each other and with nobody else's.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from statistics import mean
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..engines.diffusers import DiffusersEngine
+from ..engines.diffusers_branches import DiffusersRun
+from ..engines.image_encoder import ImageEncoder
+from ..models.face_analyzer import FaceAnalyzer, FoundFace
+from ..models.face_detector import overlap
+from ..techniques.ddim_inversion import Trajectory, invert, psnr
+from ..techniques.identity_guard import GuardWeights, IdentityGuard
+from ..techniques.mosaic import MosaicSettings, compose, cut
+from ..techniques.mosaic_restore import paste_back
+from ..techniques.query_preserving import transfer_style
+from ..techniques.style_score import (
+    colour_distance,
+    colour_statistics,
+    cosine_distance,
+    style_score,
+)
+from ..training.world import STYLES, scene
+from .held_out import as_batch, held_out
+
+SIZE = 384
+"""Of the scenes; their faces are 25 to 160 pixels high."""
+MOSAIC = 256
+"""The picture's tile: faces of 100 px, which the starter can draw, fit into the face tiles."""
+STEPS = 10
+STYLED = STYLES[1:]
+BUCKETS = {"small": (0.0, 0.08), "medium": (0.08, 0.2), "large": (0.2, math.inf)}
+"""Root of a face's share of the picture."""
+LEAST_VISIBLE = 0.5
+FOUND_AGAIN = 0.5
+STRENGTH = 0.5
+RESAMPLES = 10_000
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The models that a measurement takes."""
+
+    engine: DiffusersEngine
+    encoder: ImageEncoder
+    analyzer: FaceAnalyzer
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to restyle: `canvas` "picture" (nothing but the picture), "content" (a mosaic of
+    enlarged faces) or "canvas" (of restored ones), the parts of the guard, and whether a face that
+    gets less like the person is left out.
+    """
+
+    name: str
+    canvas: str
+    guard: frozenset[str] = frozenset()
+    keep_best: bool = False
+
+
+TERMS = frozenset({"queries", "attention", "anchor"})
+ROWS = (
+    Row("host", "picture"),
+    Row("mosaic_plain", "content"),
+    Row("mosaic", "canvas"),
+    *(Row(term, "canvas", frozenset({term})) for term in ("queries", "attention", "anchor")),
+    Row("full", "canvas", TERMS),
+    Row("full_best", "canvas", TERMS, keep_best=True),
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A scene [1, S, S, 3] of drawn people, where their faces are, and a style picture."""
+
+    image: Tensor
+    faces: tuple[FoundFace, ...]
+    style: Tensor
+    name: str
+
+    @cached_property
+    def sizes(self) -> list[float]:
+        """Root of each face's share of the picture."""
+        return [math.sqrt(face.box[2] * face.box[3]) / self.image.shape[1] for face in self.faces]
+
+    @property
+    def landmarks(self) -> list[Tensor]:
+        return [face.landmarks for face in self.faces]
+
+
+@dataclass
+class Measured:
+    """What a row made of all cases: by face its likeness, the likeness with another person, and
+    whether it is still found; by case style scores everywhere, on faces and on the background, the
+    same of colours alone, seconds, and pixels restyled.
+    """
+
+    likeness: list[float] = field(default_factory=list)
+    stranger: list[float] = field(default_factory=list)
+    found: list[float] = field(default_factory=list)
+    style: list[float] = field(default_factory=list)
+    style_faces: list[float] = field(default_factory=list)
+    style_background: list[float] = field(default_factory=list)
+    colours: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    pixels: list[int] = field(default_factory=list)
+
+
+@dataclass
+class Ablation:
+    """Rows by name; the size of every face; and how well an unstylised mosaic comes back: PSNR
+    inside the mattes by case, and the largest change outside.
+    """
+
+    rows: dict[str, Measured]
+    sizes: list[float] = field(default_factory=list)
+    returned: list[float] = field(default_factory=list)
+    outside: float = 0.0
+
+
+def cases(count: int) -> Iterator[Case]:
+    """The first `count` held-out scenes that look like photographs and have a small face; each in
+    another style, by a painting of somebody else.
+    """
+    number, index = 0, -1
+    while number < count:
+        index += 1
+        drawn = scene(index, SIZE, "test")
+        seen = [face for face in drawn.faces if face.visible >= LEAST_VISIBLE]
+        faces = tuple(
+            # The renderer counts from the border, landmarks from the first pixel's middle.
+            FoundFace(face.box, 1.0, torch.from_numpy(face.landmarks).float() - 0.5)
+            for face in seen
+        )
+        style = STYLED[number % len(STYLED)]
+        painting = held_out([8 * index], style=style)[0]
+        case = Case(as_batch([drawn.image]), faces, as_batch([painting.image]), style)
+        if drawn.style == "photo" and min(case.sizes, default=1) < BUCKETS["small"][1]:
+            number += 1
+            yield case
+
+
+@torch.inference_mode()
+def ablation(
+    parts: Parts,
+    count: int,
+    rows: Sequence[Row] = ROWS,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Ablation:
+    """Restyle `count` scenes by every row and measure them."""
+    result = Ablation({row.name: Measured() for row in rows})
+    for number, case in enumerate(cases(count), start=1):
+        progress(f"scene {number} of {count}: {len(case.faces)} faces, {case.name}")
+        result.sizes += case.sizes
+        restyle = _Restyle(parts, case)
+        _check_way_back(result, restyle)
+        for row in rows:
+            measured = result.rows[row.name]
+            image, seconds = restyle(row)
+            measured.seconds.append(seconds)
+            measured.pixels.append(restyle.canvas(row.canvas)[..., 0].numel())
+            _judge(parts, case, image, measured)
+    return result
+
+
+class _Restyle:
+    """All rows of one case. What several rows share is made once, and its time counts for each."""
+
+    def __init__(self, parts: Parts, case: Case) -> None:
+        self._engine, self._analyzer = parts.engine, parts.analyzer
+        settings = MosaicSettings(size=MOSAIC)
+        self.picture, picture_seconds = _timed(lambda: compose(case.image, [[]], settings))
+        self.mosaic, mosaic_seconds = _timed(
+            lambda: compose(case.image, [parts.analyzer.find(case.image[0])], settings)
+        )
+        self._text = parts.engine.encode_text([""])
+        self._style = self._invert(case.style)
+        self._inverted: dict[str, tuple[Trajectory, float]] = {}
+        self._canvases: dict[tuple[str, frozenset[str]], tuple[Tensor, float]] = {}
+        for name in ("picture", "content", "canvas"):
+            trajectory, seconds = _timed(lambda name=name: self._invert(self.canvas(name)))
+            composed = picture_seconds if name == "picture" else mosaic_seconds
+            self._inverted[name] = trajectory, seconds + composed
+
+    def canvas(self, name: str) -> Tensor:
+        """What is restyled, [N, h, w, 3]."""
+        return self.picture.canvas if name == "picture" else getattr(self.mosaic, name)
+
+    def __call__(self, row: Row) -> tuple[Tensor, float]:
+        """The restyled picture [1, S, S, 3], and the seconds that it took in all."""
+        key = row.canvas, row.guard
+        if key not in self._canvases:
+            self._canvases[key] = _timed(lambda: self._transfer(row))
+        mosaic = self.picture if row.canvas == "picture" else self.mosaic
+        judge = self._analyzer if row.keep_best else None
+        restored, seconds = _timed(lambda: paste_back(mosaic, self._canvases[key][0], judge))
+        return restored.image, seconds + self._canvases[key][1] + self._inverted[row.canvas][1]
+
+    def _transfer(self, row: Row) -> Tensor:
+        content, _ = self._inverted[row.canvas]
+        run = DiffusersRun(self._engine, content.clean.shape)
+        style_run = DiffusersRun(self._engine, self._style.clean.shape)
+        latent = transfer_style(
+            content,
+            self._style,
+            run.branch(self._text),
+            style_run.branch(self._text),
+            run.alphas,
+            run.attention_layers,
+            guard=self._guard(row),
+        )
+        return self._engine.decode(latent / self._engine.latent_scale)
+
+    def _guard(self, row: Row) -> IdentityGuard | None:
+        if not row.guard:
+            return None
+        original = self._inverted["content"][0].clean
+        mask = F.adaptive_avg_pool2d(self.mosaic.mask[:, None], original.shape[-2:])
+        full = GuardWeights.of(STRENGTH)
+        weights = replace(
+            full,
+            omega=full.omega if "attention" in row.guard else 0.0,
+            anchor=full.anchor if "anchor" in row.guard else 0.0,
+        )
+        # Without gradients it is the strength that holds the queries, and 0 would be no guard.
+        strength = STRENGTH if "queries" in row.guard else 1e-6
+        return IdentityGuard(original, mask, strength, weights=weights)
+
+    def _invert(self, picture: Tensor) -> Trajectory:
+        latent = self._engine.encode(picture) * self._engine.latent_scale
+        run = DiffusersRun(self._engine, latent.shape)
+        return invert(latent, run.branch(self._text), run.alphas, STEPS, STEPS)
+
+
+def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    """What the work gives, and its seconds of processor time: other work does not count."""
+    started = time.process_time()
+    return work(), time.process_time() - started
+
+
+def _check_way_back(result: Ablation, restyle: _Restyle) -> None:
+    """How well the mosaic comes back when nobody restyles it."""
+    mosaic = restyle.mosaic
+    back = paste_back(mosaic, mosaic.content)
+    inside = back.matte > 0
+    changed = (back.image - mosaic.original)[~inside].abs()
+    result.outside = max(result.outside, float(changed.max()))
+    if inside.any():
+        result.returned.append(psnr(back.image[inside], mosaic.original[inside]))
+
+
+def _judge(parts: Parts, case: Case, image: Tensor, row: Measured) -> None:
+    analyzer = parts.analyzer
+    before = analyzer.embed(case.image[0], case.landmarks)
+    after = analyzer.embed(image[0], case.landmarks)
+    row.likeness += (before * after).sum(1).tolist()
+    if len(before) > 1:
+        row.stranger += (before.roll(1, 0) * after).sum(1).tolist()
+    boxes = torch.tensor([face.box for face in case.faces], dtype=torch.float32)
+    found = [face.box for face in analyzer.find(image[0])]
+    shared = overlap(boxes, torch.tensor(found).view(-1, 4)) if found else boxes.new_zeros(1, 1)
+    row.found += (shared.amax(1).expand(len(boxes)) >= FOUND_AGAIN).float().tolist()
+    for scores, style in zip(
+        (row.style, row.style_faces, row.style_background),
+        _style_scores(parts.encoder, case, image),
+        strict=True,
+    ):
+        scores.append(style)
+    wanted, before, after = (
+        colour_statistics(picture) for picture in (case.style, case.image, image)
+    )
+    row.colours.append(style_score(colour_distance(after, wanted), colour_distance(before, wanted)))
+
+
+def _style_scores(encoder: ImageEncoder, case: Case, image: Tensor) -> tuple[float, float, float]:
+    """The part of the way to the style picture: of all, of the faces, of what is around them."""
+    hidden, squares = torch.zeros(image.shape[1:3]), []
+    for x, y, width, height in (face.box for face in case.faces):
+        hidden[int(y) : int(y + height) + 1, int(x) : int(x + width) + 1] = 1
+        side = int(max(width, height))
+        squares.append((int(x + (width - side) / 2), int(y + (height - side) / 2), side))
+
+    def embed(picture: Tensor, masked: Tensor | None = None) -> Tensor:
+        return encoder.features(picture, masked)["image_embeds"][0]
+
+    wanted = embed(case.style)
+
+    def distances(picture: Tensor) -> tuple[float, float, float]:
+        faces = [cosine_distance(embed(cut(picture[0], s)[None]), wanted) for s in squares]
+        whole, around = (
+            cosine_distance(embed(picture, masked), wanted) for masked in (None, hidden)
+        )
+        return whole, mean(faces), around
+
+    pairs = zip(distances(image), distances(case.image), strict=True)
+    return tuple(style_score(now, before) for now, before in pairs)
+
+
+def bucket(sizes: Sequence[float], name: str) -> np.ndarray:
+    """Indices of the faces of a size bucket."""
+    low, high = BUCKETS[name]
+    return np.flatnonzero([low <= size < high for size in sizes])
+
+
+def paired_gain(
+    host: Sequence[float], other: Sequence[float], seed: int = 42
+) -> tuple[float, float, float]:
+    """By what part the mean of `other` lies above that of `host`, and the 95 % interval of it, by
+    resampling pairs.
+    """
+    pairs = np.array([host, other])
+    picks = np.random.default_rng(seed).integers(pairs.shape[1], size=(RESAMPLES, pairs.shape[1]))
+    means = pairs[:, picks].mean(-1)
+    low, high = np.quantile(means[1] / means[0] - 1, (0.025, 0.975))
+    return float(pairs[1].mean() / pairs[0].mean() - 1), float(low), float(high)
