@@ -173,6 +173,13 @@ def _inversion_report(done: int, steps: int, likeness: float | None) -> str:
     return report
 
 
+class _ColourInput(io.Combo.Input):
+    """Tells the swatches on the canvas (web/region_colours.js) what the names look like."""
+
+    def as_dict(self) -> dict:
+        return super().as_dict() | {"colours": COLOURS}
+
+
 class VisageStyleRegion(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -226,7 +233,7 @@ class VisageStyleRegion(io.ComfyNode):
                     tooltip="Share of the run, from its noisy start, in which the content's "
                     "queries and keys are injected. More keeps more of the content.",
                 ),
-                io.Combo.Input(
+                _ColourInput(
                     "colour",
                     options=["auto", *COLOURS],
                     default="auto",

@@ -293,6 +293,35 @@ class TestStarterBanner:
         assert nodes["VAEDecode"]["vae"][1] == 2
 
 
+class TestRegionColours:
+    def test_a_click_on_a_swatch_sets_the_colour(self, canvas):
+        put(canvas, "VisageStyleRegion")
+        canvas.get_by_label("green", exact=True).click()
+        (node,) = exported(canvas)
+        assert node["inputs"]["colour"] == "green"
+        checked = canvas.locator(".visage-swatch[aria-checked=true]")
+        assert checked.get_attribute("data-colour") == "green"
+        reload(canvas)
+        assert checked.get_attribute("data-colour") == "green"
+
+    def test_the_second_of_a_chain_is_blue_by_itself(self, canvas):
+        put(canvas, "VisageStyleRegion")
+        canvas.evaluate(
+            """() => {
+                const second = LiteGraph.createNode('VisageStyleRegion');
+                second.pos = [500, 60];
+                app.graph.add(second);
+                app.graph.nodes[0].connect(0, second, 'regions');
+            }"""
+        )
+        reload(canvas)
+        canvas.wait_for_function(
+            """wanted => [...document.querySelectorAll('[data-colour=auto]')]
+                .map(swatch => swatch.style.background).sort().reverse().join(' ') === wanted""",
+            arg=" ".join(sorted(["rgb(228, 87, 86)", "rgb(76, 120, 168)"], reverse=True)),
+        )
+
+
 def test_nothing_went_wrong(canvas):
     assert ours(canvas.complaints) == []
 
