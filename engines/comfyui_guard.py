@@ -80,14 +80,16 @@ class _Run:
 
     def predict(self, executor, model, conds, x, sigma, options, *args, **kwargs):
         """Each prompt's expected clean latent, with one more pass over the original before."""
-        shown = [cond for cond in conds if cond is not None]
-        if not shown or not self.guard.acts_at(self._share(sigma)):
+        prompts = [entry for cond in conds if cond is not None for entry in cond]
+        if not prompts or not self.guard.acts_at(self._share(sigma)):
             return executor(model, conds, x, sigma, options, *args, **kwargs)
+        # One row is enough; a prompt for a part of the picture would show that part alone.
+        prompt = next((entry for entry in prompts if "area" not in entry), prompts[0])
         network, features = model.diffusion_model, {}
         level = sigma.view(-1, *[1] * (x.ndim - 1)).to(x)
         original = self._content.to(x) + level * self._noise.to(x)
         with tapped(network, options, reading_taps(features, self._attentions)) as reading:
-            executor(model, shown[:1], original, sigma, reading, *args, **kwargs)
+            executor(model, [[prompt]], original, sigma, reading, *args, **kwargs)
         with tapped(network, options, guarding_taps(features, self.guard)) as guarded:
             return executor(model, conds, x, sigma, guarded, *args, **kwargs)
 

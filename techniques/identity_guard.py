@@ -190,6 +190,12 @@ def attend_guarded(
     content's queries are mixed in, and its keys and values are attended to as well.
     """
     content_q, content_k, content_v = content
+    if content_q.shape != q.shape:
+        raise ValueError(
+            f"The guard's content was read as {list(content_q.shape)} and this pass works on "
+            f"{list(q.shape)}. Prompts that are limited to an area cannot be guarded: limit them "
+            "by masks."
+        )
     face = guard.tokens(len(q), q.shape[1]).to(q)
     share = gamma + (guard.hold(gamma) - gamma) * face.unsqueeze(-1)
     q = temperature * q.lerp(content_q, share)
@@ -214,8 +220,8 @@ def guarding_taps(content: Features, guard: IdentityGuard) -> Taps:
 
 def query_loss(q: Tensor, content: Tensor, weight: Tensor) -> Tensor:
     """L_mask [N] of one layer: mean |Q - Q^c| [N, tokens, C] weighted by tokens [N, tokens]."""
-    distance = (q - content).abs().mean(dim=-1)
-    return (weight * distance).sum(dim=1) / weight.sum(dim=1)
+    distance = (q - content).float().abs().mean(dim=-1)
+    return (weight * distance).sum(dim=1) / weight.float().sum(dim=1)
 
 
 def query_weight(face: Tensor, mu: float) -> Tensor:

@@ -5,7 +5,7 @@ import torch
 from visage.engines.diffusers_branches import DiffusersRun
 from visage.techniques.attention_distillation import AttentionDistillation, distil_style
 from visage.techniques.ddim_inversion import Trajectory
-from visage.techniques.identity_guard import IdentityGuard
+from visage.techniques.identity_guard import IdentityGuard, anchor_loss
 from visage.techniques.query_preserving import transfer_style
 
 CONTENT, STYLE = (2, 4, 12, 13), (1, 4, 9, 12)
@@ -81,6 +81,29 @@ def test_attention_distillation_agrees(guarded, ours, comfyui_models, guard):
     difference = (results[0] - results[1]).abs()
     assert float((difference > 1e-3).float().mean()) < 0.02
     assert (results[0] - noise(*CONTENT)).abs().max() > 0.05
+
+
+@pytest.mark.parametrize("host", ["query-preserving", "attention distillation"])
+def test_more_strength_keeps_more_of_the_person_and_less_of_the_style(host, ours, guard):
+    """On the mean of a few faces: what the anchor says, and how far the unguarded result is."""
+    branches, alphas, layers = ours
+    contents, style = noise(4, *CONTENT, seed=11), noise(4, *STYLE, seed=12)
+    kept, moved, results = [], [], []
+    for strength in (0.0, 0.25, 0.5, 1.0):
+        chosen = IdentityGuard(contents[-1][:1], guard.mask, strength)
+        if host == "query-preserving":
+            pictures = (Trajectory(TIMESTEPS, part) for part in (contents, style))
+            result = transfer_style(*pictures, *branches, alphas, layers, guard=chosen)
+        else:
+            settings = AttentionDistillation(steps=8, learning_rate=0.1)
+            start = contents[-1] + noise(*CONTENT, seed=13)
+            result = distil_style(start, style[-1], *branches, alphas, layers, settings, chosen)
+        results.append(result)
+        kept.append(float(anchor_loss(result, chosen)))
+        moved.append(float((result - results[0]).abs().mean()))
+    assert kept == sorted(kept, reverse=True)
+    assert moved == sorted(moved)
+    assert moved[0] == 0
 
 
 def test_the_users_model_is_untouched_by_gradients(comfyui_models):

@@ -54,8 +54,9 @@ def sample(models, comfy_nodes):
     """ComfyUI's KSampler from image to image."""
     encode = comfy_nodes.CLIPTextEncode().encode
 
-    def run(model, latent=None, cfg=2.0, denoise=0.6, sampler="euler", steps=3):
+    def run(model, latent=None, cfg=2.0, denoise=0.6, sampler="euler", steps=3, more=()):
         positive, negative = encode(models[1], "a face")[0], encode(models[1], "")[0]
+        positive = [*positive, *more]
         latent = {"samples": noise(1, 4, 6, 8) if latent is None else latent}
         return comfy_nodes.KSampler().sample(
             model, 3, steps, cfg, sampler, "normal", positive, negative, latent, denoise
@@ -96,7 +97,7 @@ class TestKSampler:
             assert idle.model_options == model.model_options
 
     @pytest.mark.parametrize(
-        ("cfg", "sampler"), [(1.0, "euler"), (2.0, "dpmpp_2m_sde"), (2.0, "uni_pc")]
+        ("cfg", "sampler"), [(1.0, "euler"), (2.0, "euler_ancestral"), (2.0, "uni_pc")]
     )
     def test_a_guarded_run_differs_and_leaves_no_trace(self, model, guarded, sample, cfg, sampler):
         unet = model.model.diffusion_model
@@ -155,6 +156,14 @@ class TestKSampler:
         patched.set_model_attn1_replace(other_pack, "output", 9)
         sample(guarded(patched))
         assert len(calls) == 3 * 2
+
+    def test_combined_prompts_are_guarded_and_areas_refused(self, models, guarded, sample):
+        text = models[1].encode("glasses")
+        left = torch.zeros(1, 48, 64)
+        left[..., :32] = 1
+        assert sample(guarded(), more=[[text, {"mask": left}]]).isfinite().all()
+        with pytest.raises(ValueError, match="limited to an area"):
+            sample(guarded(), more=[[text, {"area": (5, 4, 0, 0)}]])
 
 
 class TestDiffStyler:
