@@ -11,6 +11,8 @@ WORKFLOWS = Path(visage.__file__).parent / "workflows"
 NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
 NOTES = ("Note", "MarkdownNote")
 BYPASSED = 4
+# Of nodes some of whose widgets take a link: the frontend keeps their values, and never uses them.
+WIDGETS = {"VisageDial": ["dial", "curve", "settings"], "VisageLatentAdaIN": ["strength"]}
 
 
 def canvas(name: str) -> dict:
@@ -30,6 +32,10 @@ def widget_values(node: dict) -> list:
         del values[8]  # as above
     if node["type"] == "LoadImage":
         del values[1]  # the upload button
+    linked = {slot["name"] for slot in node["inputs"] if "widget" in slot}
+    if linked:
+        pairs = zip(WIDGETS[node["type"]], values, strict=True)
+        return [value for name, value in pairs if name not in linked]
     return values
 
 
