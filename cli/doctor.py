@@ -27,8 +27,8 @@ NEEDED = {
 OPTIONAL = {
     "diffusers": "the engine without ComfyUI, training and evaluation: pip install diffusers",
     "transformers": "the engine without ComfyUI, training and evaluation: pip install transformers",
-    "aiohttp": "`visage queue`: pip install aiohttp",
-    "insightface": "identity scores with InsightFace's models: pip install insightface",
+    "aiohttp": "`visage queue` and `visage tradeoff`: pip install aiohttp",
+    "onnxruntime": "face analysis with InsightFace's files: pip install onnxruntime",
 }
 # Other distributions of the same module.
 ALIASES = {"opencv-python-headless": ("opencv-python", "opencv-contrib-python")}

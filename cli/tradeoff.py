@@ -68,7 +68,7 @@ def _run(options: argparse.Namespace) -> int:
     from ..headless.batch import Settings
     from ..headless.preparation import ask_servers, prepare
     from ..headless.sweep import combinations, parse_dials, sweep
-    from ..techniques.tradeoff import as_csv, as_json
+    from ..techniques.tradeoff import as_csv, as_json, mean_runs
 
     dials = parse_dials(options.dials)
     known = ask_servers(options.server or [DEFAULT_SERVER], say)
@@ -77,7 +77,8 @@ def _run(options: argparse.Namespace) -> int:
     )
     settings = Settings(options.timeout)
     display = Display(len(items) * len(combinations(dials)))
-    runs, entries = sweep(prompt, items, dials, known, options.out, settings, display, say)
+    swept, entries = sweep(prompt, items, dials, known, options.out, settings, display, say)
+    runs = [run for one in swept for run in mean_runs(one.label, one.tables)]
     failed = sum(entry.state == "failed" for entry in entries)
     if not runs:
         raise ValueError(f"no run was finished ({failed} failed), so there is no curve")

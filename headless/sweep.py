@@ -5,17 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from statistics import mean
 
-from ..techniques.tradeoff import Run, from_csv, make_run
 from .batch import Item, Listener, Settings, run_batch
 from .manifest import Entry
 from .workflow import set_input, title_of
 
 SCORED_BY = "VisageTradeoff"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One combination, as a run's label, and the tables (CSV) that each finished item showed."""
+
+    label: str
+    tables: list[list[str]]
 
 
 def parse_dials(texts: Sequence[str]) -> dict[str, list[str]]:
@@ -65,11 +71,11 @@ def sweep(
     settings: Settings,
     listener: Listener,
     say: Callable[[str], None],
-) -> tuple[list[Run], list[Entry]]:
+) -> tuple[list[Sweep], list[Entry]]:
     """Run a workflow in API form for every combination of its dials and for every item.
 
-    `known` holds each server's own description of its nodes. Returns the runs, with the items'
-    mean scores, and all entries. What each run made lies in a folder of its own in `out`, and a
+    `known` holds each server's own description of its nodes. Returns what each combination
+    showed, and all entries. What each run made lies in a folder of its own in `out`, and a
     sweep that was stopped goes on where it was. Raises ValueError for a workflow without a
     Trade-off node and for a dial that it does not have.
     """
@@ -88,7 +94,7 @@ def sweep(
         for name, value in choice.items():
             set_input(one, f"{name}={value}", object_info)
         turned.append((label_of(choice), one))
-    runs: list[Run] = []
+    shown: list[Sweep] = []
     entries: list[Entry] = []
     for number, (label, one) in enumerate(turned, start=1):
         say(f"{label or 'the workflow as it is'} ({number} of {len(turned)})")
@@ -96,34 +102,16 @@ def sweep(
         copies = [replace(item) for item in items]
         done = run_batch(one, copies, list(known), folder, settings, listener)
         entries += done
-        runs += scores_of(one, done, label)
-    return runs, entries
+        shown.append(Sweep(label, [tables_of(one, e) for e in done if e.state == "done"]))
+    return shown, entries
 
 
 def _scorers(prompt: dict) -> list[str]:
     return [key for key, node in prompt.items() if node["class_type"] == SCORED_BY]
 
 
-def scores_of(prompt: dict, entries: Sequence[Entry], label: str) -> list[Run]:
-    """The runs that a workflow's Trade-off nodes showed, each the mean over all finished items.
-
-    A workflow with one run gives it the combination's label; one that compares several keeps
-    theirs behind it.
-    """
-    found: dict[str, list[Run]] = {}
-    for entry in entries:
-        shown = {}
-        for node in _scorers(prompt):
-            for text in entry.texts.get(title_of(prompt, node), []):
-                # Chained nodes show each other's runs as well.
-                shown |= {run.label: run for run in from_csv(text)}
-        for name, run in shown.items():
-            found.setdefault(name, []).append(run)
+def tables_of(prompt: dict, entry: Entry) -> list[str]:
+    """The tables (CSV) that an item's Trade-off nodes showed."""
     return [
-        make_run(
-            label if label and len(found) == 1 else ", ".join(filter(None, (label, name))),
-            mean(run.style for run in group),
-            mean(run.identity for run in group),
-        )
-        for name, group in found.items()
+        text for node in _scorers(prompt) for text in entry.texts.get(title_of(prompt, node), [])
     ]

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from statistics import mean
 
 import numpy as np
 
@@ -91,6 +92,28 @@ def from_csv(text: str) -> list[Run]:
     return [
         make_run(row["label"], float(row["style"]), float(row["identity"]))
         for row in csv.DictReader(io.StringIO(text))
+    ]
+
+
+def mean_runs(label: str, tables: Sequence[Sequence[str]]) -> list[Run]:
+    """The runs of one combination of settings, each the mean over all items.
+
+    `tables` holds what each item showed, as `as_csv` writes it; tables of chained nodes repeat
+    each other's runs. One run is given the combination's label; of several each keeps its own
+    behind that.
+    """
+    found: dict[str, list[Run]] = {}
+    for item in tables:
+        own = {run.label: run for table in item for run in from_csv(table)}
+        for name, run in own.items():
+            found.setdefault(name, []).append(run)
+    return [
+        make_run(
+            label if label and len(found) == 1 else ", ".join(filter(None, (label, name))),
+            mean(run.style for run in group),
+            mean(run.identity for run in group),
+        )
+        for name, group in found.items()
     ]
 
 

@@ -15,6 +15,7 @@ from visage.techniques.tradeoff import (
     from_csv,
     from_json,
     make_run,
+    mean_runs,
     pareto_front,
     turn,
 )
@@ -135,3 +136,18 @@ def test_the_table_shows_where_the_dial_stands():
     assert lines[0].split() == ["dial", "denoise", "weight", "style", "identity"]
     assert lines[2].split() == [">", "0.25", "0.75", "0.9", "0.700", "0.350"]
     assert len(lines) == 5
+
+
+def test_scores_of_several_items_are_averaged():
+    one, other = ([as_csv([make_run("mine", *scores)])] for scores in ((0.2, 0.4), (0.4, 0.8)))
+    (run,) = mean_runs("denoise=0.5", [one, other])
+    assert run.label == "denoise=0.5" and run.settings == {"denoise": 0.5}
+    assert (run.style, run.identity) == pytest.approx((0.3, 0.6))
+
+
+def test_runs_of_one_workflow_keep_their_labels_and_are_counted_once():
+    first, second = make_run("a=1", 0.1, 0.9), make_run("a=2", 0.2, 0.8)
+    chained = [as_csv([first]), as_csv([first, second])]
+    assert [run.label for run in mean_runs("b=3", [chained])] == ["b=3, a=1", "b=3, a=2"]
+    assert mean_runs("", [chained]) == [first, second]
+    assert mean_runs("b=3", []) == []
