@@ -17,7 +17,7 @@ from ..models.analyzer_pack import load_pack
 from ..models.face_analyzer import Analyzer, starter_analyzer
 from ..models.face_parser import load_face_parser
 from ..models.insightface import LICENCE
-from ..models.starter_files import FILES, STARTER
+from ..models.starter_files import starter_file
 from ..techniques.cascade_faces import cascade_analyzer
 from ..techniques.face_choice import ALL, ORDERS, ChosenFaces, reference_embedding
 from ..techniques.face_overlay import draw_faces
@@ -36,10 +36,10 @@ def _options() -> list[str]:
 
 
 def _fingerprint(analyzer: str) -> str:
-    """The analyzer's files and when they changed. Raises FileNotFoundError for an unknown one."""
+    """The analyzer's files and when they changed. Raises FileNotFoundError where one is missing."""
     if analyzer in (registry.BUILT_IN, CASCADE):
         parts = ("face_parser",) if analyzer == CASCADE else ("face_detector", "face_embedder")
-        files = [STARTER / FILES[part] for part in parts]
+        files = [starter_file(part) for part in parts]
     else:
         files = _pack(analyzer)
     return " ".join([analyzer, *(f"{file} {file.stat().st_mtime_ns}" for file in files)])

@@ -15,6 +15,7 @@ from comfy_execution.graph_utils import ExecutionBlocker
 from ..engines.comfyui import load_image_encoder, wrap_parser
 from ..models import registry
 from ..models.face_analyzer import FaceAnalyzer
+from ..models.starter_files import starter_file
 from ..models.vgg19 import Vgg19Features, load_vgg19
 from ..techniques.identity_score import (
     NO_FACE,
@@ -199,6 +200,18 @@ class VisageStyleScore(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, features: str = registry.BUILT_IN) -> bool | str:
+        try:
+            _fingerprint(features)
+        except FileNotFoundError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, features: str, **pictures) -> str:
+        return _fingerprint(features)
+
+    @classmethod
     def execute(
         cls, result, style, features: str, original=None, clip_vision=None
     ) -> io.NodeOutput:
@@ -231,6 +244,15 @@ class VisageStyleScore(io.ComfyNode):
             report,
             ui=ui.PreviewText(report),
         )
+
+
+def _fingerprint(features: str) -> str:
+    """The file that tells textures apart and when it changed; FileNotFoundError without it."""
+    if features == registry.BUILT_IN:
+        path = starter_file("image_encoder")
+    else:
+        path = registry.locate("vgg19", features, folder_paths)
+    return f"{path} {path.stat().st_mtime_ns}"
 
 
 def _extractor(features: str, clip_vision) -> Extractor:

@@ -150,6 +150,12 @@ def test_a_missing_folder_is_refused_before_the_run_with_advice(module, folders)
         assert told in message
 
 
+def test_an_incomplete_starter_says_what_is_missing(module, monkeypatch, tmp_path):
+    monkeypatch.setattr(module.starter_file, "__defaults__", (tmp_path,))
+    message = module.VisageLoadFaceAnalyzer.validate_inputs()
+    assert "starter's face_detector is missing" in message and str(tmp_path) in message
+
+
 def test_the_cascade_needs_no_file_and_cannot_compare(module):
     faces, _ = run(module, module.CASCADE)
     assert faces.embedding_size is None

@@ -140,6 +140,13 @@ def test_vgg_19_is_read_once_and_managed_by_comfyui(
     ]
 
 
+def test_a_missing_vgg_19_is_refused_before_the_run_with_advice(module):
+    message = module.VisageStyleScore.validate_inputs("gone.pth")
+    assert "gone.pth" in message and "vgg19-dcbb9e9d.pth" in message
+    assert module.VisageStyleScore.validate_inputs() is True
+    assert "image_encoder" in module.VisageStyleScore.fingerprint_inputs("starter (built in)")
+
+
 def test_an_interrupt_stops_both(module, portraits, analyzer, comfy):
     from comfy.model_management import InterruptProcessingException, interrupt_current_processing
 

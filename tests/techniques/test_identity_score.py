@@ -218,3 +218,15 @@ def test_the_scores_are_plain_json():
             "found_again": True,
         }
     ]
+
+
+def test_a_wide_picture_with_twenty_faces_some_over_its_border():
+    faces = [face_at(-30.0 + 40 * number, 20.0) for number in range(20)]
+    crowd = analyzer(*faces)
+    before = halves(RED, GREEN, height=100, width=800)
+    (kept,) = identity_scores(before, before, crowd)
+    assert [round(face.cosine, 3) for face in kept.faces] == [1.0] * 20
+    (lost,) = identity_scores(before, halves(RED, RED, height=100, width=800), crowd)
+    assert [face.verdict for face in lost.faces[:10]] == ["same"] * 10
+    assert {face.verdict for face in lost.faces[11:]} == {"different"}
+    assert draw_identity(before[0], before[0], kept).shape == (100, 800, 3)
