@@ -2,10 +2,15 @@
 Nodes 2.0 where the machine has it.
 """
 
+import json
 from io import BytesIO
+from pathlib import Path
 
 import pytest
+import visage
 from PIL import Image
+
+WORKFLOWS = Path(visage.__file__).parent / "workflows"
 
 
 @pytest.fixture(scope="module", params=["classic", "newer classic", "newer Nodes 2.0"])
@@ -320,6 +325,46 @@ class TestRegionColours:
                 .map(swatch => swatch.style.background).sort().reverse().join(' ') === wanted""",
             arg=" ".join(sorted(["rgb(228, 87, 86)", "rgb(76, 120, 168)"], reverse=True)),
         )
+
+
+class TestTemplates:
+    """Every shipped workflow, opened as a user opens it."""
+
+    def open(self, canvas, name: str) -> None:
+        canvas.evaluate(
+            """async () => {
+                app.graph.clear();
+                await app.extensionManager.command.execute('Comfy.BrowseTemplates');
+            }"""
+        )
+        canvas.get_by_role("dialog").get_by_text("visage", exact=True).click()
+        canvas.get_by_test_id(f"template-workflow-{name}").click()
+        canvas.wait_for_function("app.graph.nodes.length > 0")
+        canvas.get_by_role("dialog").wait_for(state="detached")
+
+    def content(self, canvas) -> dict:
+        """What a save keeps of nodes and links, but for what the eye alone sees."""
+        saved = canvas.evaluate("app.graph.serialize()")
+        kept = ("id", "type", "title", "mode", "pos", "widgets_values")
+        return {
+            "nodes": [{key: node.get(key) for key in kept} for node in saved["nodes"]],
+            "links": saved["links"],
+        }
+
+    @pytest.mark.parametrize("name", sorted(path.stem for path in WORKFLOWS.glob("*.json")))
+    def test_opens_whole_and_is_saved_as_it_was(self, canvas, name):
+        self.open(canvas, name)
+        missing = "app.graph.nodes.filter(n => !(n.type in LiteGraph.registered_node_types)).length"
+        assert canvas.evaluate(missing) == 0
+        shipped = json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
+        values = {node["id"]: node.get("widgets_values", []) for node in shipped["nodes"]}
+        opened = self.content(canvas)
+        for node in opened["nodes"]:
+            # Inputs that a node was given later follow, with their defaults.
+            known = values[node["id"]]
+            assert (node["widgets_values"] or [])[: len(known)] == known
+        reload(canvas)
+        assert self.content(canvas) == opened
 
 
 def test_nothing_went_wrong(canvas):
