@@ -95,7 +95,7 @@ def test_more_strength_keeps_more_of_the_person_and_less_of_the_style(host, ours
             pictures = (Trajectory(TIMESTEPS, part) for part in (contents, style))
             result = transfer_style(*pictures, *branches, alphas, layers, guard=chosen)
         else:
-            settings = AttentionDistillation(steps=8, learning_rate=0.1)
+            settings = AttentionDistillation(steps=5, learning_rate=0.1)
             start = contents[-1] + noise(*CONTENT, seed=13)
             result = distil_style(start, style[-1], *branches, alphas, layers, settings, chosen)
         results.append(result)
