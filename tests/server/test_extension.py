@@ -327,6 +327,54 @@ class TestRegionColours:
         )
 
 
+class TestTradeoff:
+    def test_reads_runs_and_shows_their_pictures(self, canvas):
+        for label, colour in (("denoise=0.3, weight=1", 0xC00000), ("denoise=0.9", 0x0000C0)):
+            put(canvas, "VisageTradeoff")
+            canvas.evaluate(
+                """async ([label, color]) => {
+                    const [plot] = app.graph.nodes;
+                    plot.pos = [360, 60];
+                    const put = (kind, values, y) => {
+                        const node = LiteGraph.createNode(kind);
+                        for (const widget of node.widgets ?? [])
+                            if (widget.name in values) widget.value = values[widget.name];
+                        node.pos = [-20, y];
+                        app.graph.add(node);
+                        return node;
+                    };
+                    plot.widgets.find(widget => widget.name === 'label').value = label;
+                    plot.widgets.find(widget => widget.name === 'keep').value = 'page';
+                    const size = { width: 64, height: 64 };
+                    const picture = put('EmptyImage', { ...size, color }, 0);
+                    const style = put('EmptyImage', { ...size, color: 255 }, 200);
+                    const score = put('VisageStyleScore', {}, 400);
+                    const shown = put('PreviewImage', {}, 700);
+                    picture.connect(0, score, 'result');
+                    style.connect(0, score, 'style');
+                    picture.connect(0, shown, 'images');
+                    score.connect(0, plot, 'style');
+                    score.connect(0, plot, 'identity');
+                    await app.queuePrompt(0);
+                }""",
+                [label, colour],
+            )
+            canvas.get_by_role("button", name=label, exact=True).wait_for(timeout=60_000)
+        caption = canvas.locator(".visage-tradeoff .visage-caption")
+        for label, wanted in (("denoise=0.3, weight=1", "red"), ("denoise=0.9", "blue")):
+            run = canvas.get_by_role("button", name=label, exact=True)
+            run.hover()
+            assert caption.text_content().startswith(f"{label}: style ")
+            run.click()
+            picture = canvas.locator(".visage-run")
+            picture.wait_for()
+            canvas.wait_for_function("document.querySelector('.visage-run').naturalWidth === 64")
+            shown = Image.open(BytesIO(picture.screenshot())).convert("RGB")
+            red, _, blue = shown.getpixel((shown.width // 2, shown.height // 2))
+            assert (red > blue) == (wanted == "red")
+            picture.click()
+
+
 class TestTemplates:
     """Every shipped workflow, opened as a user opens it."""
 
