@@ -7,15 +7,25 @@ paintings of other people; see `evaluation.identity`. Beside the figures, a tabl
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from statistics import mean
 
 import numpy as np
 
 from ..engines.diffusers import DiffusersEngine
 from ..engines.image_encoder import ImageEncoder
-from ..evaluation.identity import BUCKETS, Ablation, Parts, ablation, bucket, paired_gain
+from ..evaluation.identity import (
+    BUCKETS,
+    Ablation,
+    Distances,
+    Parts,
+    ablation,
+    bucket,
+    paired_gain,
+)
 from ..models.face_analyzer import starter_analyzer
 from ..models.starter_files import STARTER
+from ..techniques.style_score import style_score
 
 SCENES, QUICK_SCENES = 300, 3
 
@@ -34,10 +44,10 @@ def run(quick: bool, samples: int | None = None) -> dict[str, float]:
                 figures[f"{name}_{size}"] = float(np.array(row.likeness)[faces].mean())
         figures[f"{name}_stranger"] = mean(row.stranger) if row.stranger else 0.0
         figures[f"{name}_found"] = mean(row.found)
-        figures[f"{name}_style"] = mean(row.style)
-        figures[f"{name}_style_faces"] = mean(row.style_faces)
-        figures[f"{name}_style_background"] = mean(row.style_background)
-        figures[f"{name}_colours"] = mean(row.colours)
+        figures[f"{name}_style"] = score(row.style)
+        figures[f"{name}_style_faces"] = score(row.style_faces)
+        figures[f"{name}_style_background"] = score(row.style_background)
+        figures[f"{name}_colours"] = score(row.colours)
         figures[f"{name}_seconds"] = mean(row.seconds)
     _say(table(measured, figures))
     return figures
@@ -54,11 +64,19 @@ def headline(measured: Ablation) -> dict[str, float]:
         "small_face_gain": gain,
         "small_face_gain_ci_low": low,
         # Of the distance that is left: a score near 0 has no relative change worth telling.
-        "style_change": (1 - mean(rows["full"].style)) / (1 - mean(rows["host"].style)) - 1,
+        "style_change": (1 - score(rows["full"].style)) / (1 - score(rows["host"].style)) - 1,
         "pasteback_psnr": min(measured.returned),
         "pasteback_outside": measured.outside,
         "canvas_cost_ratio": per_pixel["mosaic"] / per_pixel["host"],
     }
+
+
+def score(distances: Sequence[Distances]) -> float:
+    """The part of the way to the style that a row goes, over all scenes: those that start near it
+    hardly count.
+    """
+    now, before = (sum(column) for column in zip(*distances, strict=True))
+    return style_score(now, before)
 
 
 def table(measured: Ablation, figures: dict[str, float]) -> str:

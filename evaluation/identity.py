@@ -35,7 +35,6 @@ from ..techniques.style_score import (
     colour_distance,
     colour_statistics,
     cosine_distance,
-    style_score,
 )
 from ..training.world import STYLES, scene
 from .held_out import as_batch, held_out
@@ -106,20 +105,24 @@ class Case:
         return [face.landmarks for face in self.faces]
 
 
+Distances = tuple[float, float]
+"""From the style picture, of the result and of the original."""
+
+
 @dataclass
 class Measured:
     """What a row made of all cases: by face its likeness, the likeness with another person, and
-    whether it is still found; by case style scores everywhere, on faces and on the background, the
-    same of colours alone, seconds, and pixels restyled.
+    whether it is still found; by case the distances from the style everywhere, on faces and on the
+    background, and those of colours alone, seconds, and pixels restyled.
     """
 
     likeness: list[float] = field(default_factory=list)
     stranger: list[float] = field(default_factory=list)
     found: list[float] = field(default_factory=list)
-    style: list[float] = field(default_factory=list)
-    style_faces: list[float] = field(default_factory=list)
-    style_background: list[float] = field(default_factory=list)
-    colours: list[float] = field(default_factory=list)
+    style: list[Distances] = field(default_factory=list)
+    style_faces: list[Distances] = field(default_factory=list)
+    style_background: list[Distances] = field(default_factory=list)
+    colours: list[Distances] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     pixels: list[int] = field(default_factory=list)
 
@@ -278,20 +281,20 @@ def _judge(parts: Parts, case: Case, image: Tensor, row: Measured) -> None:
     found = [face.box for face in analyzer.find(image[0])]
     shared = overlap(boxes, torch.tensor(found).view(-1, 4)) if found else boxes.new_zeros(1, 1)
     row.found += (shared.amax(1).expand(len(boxes)) >= FOUND_AGAIN).float().tolist()
-    for scores, style in zip(
+    for column, distances in zip(
         (row.style, row.style_faces, row.style_background),
-        _style_scores(parts.encoder, case, image),
+        _style_distances(parts.encoder, case, image),
         strict=True,
     ):
-        scores.append(style)
+        column.append(distances)
     wanted, before, after = (
         colour_statistics(picture) for picture in (case.style, case.image, image)
     )
-    row.colours.append(style_score(colour_distance(after, wanted), colour_distance(before, wanted)))
+    row.colours.append((colour_distance(after, wanted), colour_distance(before, wanted)))
 
 
-def _style_scores(encoder: ImageEncoder, case: Case, image: Tensor) -> tuple[float, float, float]:
-    """The part of the way to the style picture: of all, of the faces, of what is around them."""
+def _style_distances(encoder: ImageEncoder, case: Case, image: Tensor) -> tuple[Distances, ...]:
+    """How far from the style picture: all, the faces, what is around them."""
     hidden, squares = torch.zeros(image.shape[1:3]), []
     for x, y, width, height in (face.box for face in case.faces):
         hidden[int(y) : int(y + height) + 1, int(x) : int(x + width) + 1] = 1
@@ -310,8 +313,7 @@ def _style_scores(encoder: ImageEncoder, case: Case, image: Tensor) -> tuple[flo
         )
         return whole, mean(faces), around
 
-    pairs = zip(distances(image), distances(case.image), strict=True)
-    return tuple(style_score(now, before) for now, before in pairs)
+    return tuple(zip(distances(image), distances(case.image), strict=True))
 
 
 def bucket(sizes: Sequence[float], name: str) -> np.ndarray:
