@@ -6,6 +6,7 @@ import { app } from "../../scripts/app.js";
 
 const SAMPLES = [
   "visage_astronaut.png",
+  "visage_group.png",
   "visage_portrait.png",
   "visage_style_mosaic.png",
   "visage_style_watercolour.png",
