@@ -36,6 +36,14 @@ NODES = {
     "VisageCompare",
     "VisageMosaicCompose",
     "VisageMosaicRestore",
+    "VisageLatentAdaIN",
+    "VisageLoadFaceAnalyzer",
+    "VisageIdentityScore",
+    "VisageStyleScore",
+    "VisageTradeoff",
+    "VisageDial",
+    "VisageStyleTransfer",
+    "VisageIdentityGuard",
 }
 
 
