@@ -42,7 +42,7 @@ class Samples:
 FULL = Samples(
     portraits=300, scenes=300, embedder_people=300, people_per_attribute=24, inpainted=256
 )
-QUICK = Samples(portraits=12, scenes=16, embedder_people=12, people_per_attribute=2, inpainted=8)
+QUICK = Samples(portraits=10, scenes=12, embedder_people=10, people_per_attribute=1, inpainted=8)
 
 
 @dataclass(frozen=True)
