@@ -31,7 +31,8 @@ SEED = 42
 STEPS = 10
 GUIDANCE = 3.0
 WEIGHT = 0.7
-WEIGHTS = (0.2, 0.4, WEIGHT)
+WEIGHTS = (0.2, 0.4, WEIGHT, 1.0)
+COLUMNS = ("style", "identity", "leak")
 TRAINED = ("ip_adapter", "image_encoder", "face_embedder")
 EMBED_WIDTH = 1024
 TOKENS = 4
@@ -251,8 +252,10 @@ def _unet_call(model, cells: int) -> Callable[[], float]:
 
 
 def _style(quick: bool) -> dict[str, float]:
-    """Style gained at the usual weight, and the leak with the face masked over that without."""
-    pairs = 8 if quick else 200
+    """Style, identity and leak at each weight, with standard errors; the style gained at full
+    weight, that at best, and the leak with the face masked over that without.
+    """
+    pairs = 6 if quick else 200
     parts = Parts(
         DiffusersEngine.load(),
         ImageEncoder.load(STARTER / "image_encoder"),
@@ -261,14 +264,31 @@ def _style(quick: bool) -> dict[str, float]:
         load_face_embedder(starter_file("face_embedder")),
     )
     _say(f"{pairs} held-out pairs at weights {', '.join(map(str, WEIGHTS))}, and masked")
-    points, leak_ratio = style_curve(parts, WEIGHTS, pairs)
-    for point in points:
-        _say(
-            f"weight {point.weight}: style {point.style:.3f}, identity {point.identity:.3f}, "
-            f"leak {point.leak:.3f}"
-        )
-    figures = {"style_gain": points[-1].style}
-    if leak_ratio is None:
+    curve = style_curve(parts, WEIGHTS, pairs)
+    rows = {f"{weight:g}": point for weight, point in curve.points.items()}
+    rows |= {"masked": curve.masked, "best": curve.best}
+    figures = {
+        "style_gain": curve.points[WEIGHTS[-1]].style,
+        "style_gain_at_best": curve.best.style,
+    }
+    for name, point in rows.items():
+        for column, error in zip(COLUMNS, point.errors, strict=True):
+            figures[f"{column}_{name}"] = getattr(point, column)
+            figures[f"{column}_{name}_error"] = error
+    _say(_table(figures, list(rows)))
+    if curve.leak_ratio is None:
         _say("no face leaks even without a mask: leak_ratio is left out")
         return figures
-    return figures | {"leak_ratio": leak_ratio}
+    return figures | {"leak_ratio": curve.leak_ratio}
+
+
+def _table(figures: dict[str, float], rows: list[str]) -> str:
+    """Figures as Markdown, a row for each weight."""
+    lines = [f"| weight | {' | '.join(COLUMNS)} |", "|---|" + "---|" * len(COLUMNS)]
+    for row in rows:
+        cells = (
+            f"{figures[f'{column}_{row}']:.3f} ± {figures[f'{column}_{row}_error']:.3f}"
+            for column in COLUMNS
+        )
+        lines.append(f"| {row} | {' | '.join(cells)} |")
+    return "\n".join(lines)

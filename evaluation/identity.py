@@ -65,22 +65,26 @@ class Parts:
 @dataclass(frozen=True)
 class Row:
     """One way to restyle: `canvas` "picture" (nothing but the picture), "content" (a mosaic of
-    enlarged faces) or "canvas" (of restored ones), the parts of the guard, and whether a face that
-    gets less like the person is left out.
+    enlarged faces) or "canvas" (of restored ones), the parts of the guard, whether a face that gets
+    less like the person is left out, and whether the row only tells what a part adds.
     """
 
     name: str
     canvas: str
     guard: frozenset[str] = frozenset()
     keep_best: bool = False
+    part: bool = False
 
 
 TERMS = frozenset({"queries", "attention", "anchor"})
 ROWS = (
     Row("host", "picture"),
-    Row("mosaic_plain", "content"),
-    Row("mosaic", "canvas"),
-    *(Row(term, "canvas", frozenset({term})) for term in ("queries", "attention", "anchor")),
+    Row("mosaic_plain", "content", part=True),
+    Row("mosaic", "canvas", part=True),
+    *(
+        Row(term, "canvas", frozenset({term}), part=True)
+        for term in ("queries", "attention", "anchor")
+    ),
     Row("full", "canvas", TERMS),
     Row("full_best", "canvas", TERMS, keep_best=True),
 )
@@ -167,8 +171,11 @@ def ablation(
     count: int,
     rows: Sequence[Row] = ROWS,
     progress: Callable[[str], None] = lambda line: None,
+    part_count: int | None = None,
 ) -> Ablation:
-    """Restyle `count` scenes by every row and measure them."""
+    """Restyle `count` scenes by every row and measure them; with `part_count`, only so many of them
+    by the rows that are parts.
+    """
     result = Ablation({row.name: Measured() for row in rows})
     for number, case in enumerate(cases(count), start=1):
         progress(f"scene {number} of {count}: {len(case.faces)} faces, {case.name}")
@@ -176,6 +183,8 @@ def ablation(
         restyle = _Restyle(parts, case)
         _check_way_back(result, restyle)
         for row in rows:
+            if row.part and part_count is not None and number > part_count:
+                continue
             measured = result.rows[row.name]
             image, seconds = restyle(row)
             measured.seconds.append(seconds)
@@ -194,14 +203,15 @@ class _Restyle:
         self.mosaic, mosaic_seconds = _timed(
             lambda: compose(case.image, [parts.analyzer.find(case.image[0])], settings)
         )
+        self._composed = {
+            "picture": picture_seconds,
+            "content": mosaic_seconds,
+            "canvas": mosaic_seconds,
+        }
         self._text = parts.engine.encode_text([""])
         self._style = self._invert(case.style)
         self._inverted: dict[str, tuple[Trajectory, float]] = {}
         self._canvases: dict[tuple[str, frozenset[str]], tuple[Tensor, float]] = {}
-        for name in ("picture", "content", "canvas"):
-            trajectory, seconds = _timed(lambda name=name: self._invert(self.canvas(name)))
-            composed = picture_seconds if name == "picture" else mosaic_seconds
-            self._inverted[name] = trajectory, seconds + composed
 
     def canvas(self, name: str) -> Tensor:
         """What is restyled, [N, h, w, 3]."""
@@ -209,16 +219,19 @@ class _Restyle:
 
     def __call__(self, row: Row) -> tuple[Tensor, float]:
         """The restyled picture [1, S, S, 3], and the seconds that it took in all."""
+        if row.canvas not in self._inverted:
+            self._inverted[row.canvas] = _timed(lambda: self._invert(self.canvas(row.canvas)))
+        content, inverting = self._inverted[row.canvas]
         key = row.canvas, row.guard
         if key not in self._canvases:
-            self._canvases[key] = _timed(lambda: self._transfer(row))
+            self._canvases[key] = _timed(lambda: self._transfer(content, row))
+        canvas, painting = self._canvases[key]
         mosaic = self.picture if row.canvas == "picture" else self.mosaic
         judge = self._analyzer if row.keep_best else None
-        restored, seconds = _timed(lambda: paste_back(mosaic, self._canvases[key][0], judge))
-        return restored.image, seconds + self._canvases[key][1] + self._inverted[row.canvas][1]
+        restored, pasting = _timed(lambda: paste_back(mosaic, canvas, judge))
+        return restored.image, self._composed[row.canvas] + inverting + painting + pasting
 
-    def _transfer(self, row: Row) -> Tensor:
-        content, _ = self._inverted[row.canvas]
+    def _transfer(self, content: Trajectory, row: Row) -> Tensor:
         run = DiffusersRun(self._engine, content.clean.shape)
         style_run = DiffusersRun(self._engine, self._style.clean.shape)
         latent = transfer_style(
@@ -235,7 +248,7 @@ class _Restyle:
     def _guard(self, row: Row) -> IdentityGuard | None:
         if not row.guard:
             return None
-        original = self._inverted["content"][0].clean
+        original = self._encode(self.mosaic.content)
         mask = F.adaptive_avg_pool2d(self.mosaic.mask[:, None], original.shape[-2:])
         full = GuardWeights.of(STRENGTH)
         weights = replace(
@@ -247,8 +260,11 @@ class _Restyle:
         strength = STRENGTH if "queries" in row.guard else 1e-6
         return IdentityGuard(original, mask, strength, weights=weights)
 
+    def _encode(self, picture: Tensor) -> Tensor:
+        return self._engine.encode(picture) * self._engine.latent_scale
+
     def _invert(self, picture: Tensor) -> Trajectory:
-        latent = self._engine.encode(picture) * self._engine.latent_scale
+        latent = self._encode(picture)
         run = DiffusersRun(self._engine, latent.shape)
         return invert(latent, run.branch(self._text), run.alphas, STEPS, STEPS)
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import mean
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,9 +30,11 @@ from .style_transfer import gram_distance
 
 STEPS = 12
 GUIDANCE = 3.0
-# Of the run: the picture's layout stays, its surface is made anew.
-DENOISE = 0.6
+# Of the run: the picture's layout and person stay, its surface is made anew.
+DENOISE = 0.4
 SEED = 42
+# A person sits for eight portraits in a row.
+_CONTENT_STEP = 8
 
 
 @dataclass(frozen=True)
@@ -48,52 +50,71 @@ class Parts:
 
 @dataclass(frozen=True)
 class StylePoint:
-    """Means over the pairs at one weight.
+    """Means over the pairs, and their standard errors, of one way to make the pictures.
 
     style: the part of the way to the style picture, 0 for the picture at weight 0 and 1 for the
     style picture's own textures; identity: cosine with the person in the picture; leak: by how
     much the cosine with the style picture's person has risen since weight 0.
     """
 
-    weight: float
     style: float
     identity: float
     leak: float
+    errors: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class StyleCurve:
+    """A point for each weight; one at the last weight with the style picture's face masked; and
+    what could be had at best: the same person painted by the renderer in the style picture's style,
+    through the engine's autoencoder.
+    """
+
+    points: dict[float, StylePoint]
+    masked: StylePoint
+    best: StylePoint
+
+    @property
+    def leak_ratio(self) -> float | None:
+        """Leak with the face masked over that without; None where nothing leaks without."""
+        leak = list(self.points.values())[-1].leak
+        return self.masked.leak / leak if leak > 0 else None
 
 
 @torch.inference_mode()
-def style_curve(
-    parts: Parts, weights: Sequence[float], pairs: int
-) -> tuple[list[StylePoint], float | None]:
-    """A point for each weight, and the leak with the style picture's face masked automatically
-    over the leak without, at the last weight; None where nothing leaks without.
-
-    Pairs are of held-out people: a photograph, and another person's painting for the style.
+def style_curve(parts: Parts, weights: Sequence[float], pairs: int) -> StyleCurve:
+    """Measure every weight over pairs of held-out people: a photograph, and another person's
+    painting for the style.
     """
-    rows: dict[float, list[tuple[float, float, float]]] = {weight: [] for weight in weights}
-    masked_leaks = []
-    for content, reference in _pairs(pairs):
+    rows: dict[object, list[tuple[float, float, float]]] = {}
+    for number, (content, reference) in enumerate(_pairs(pairs)):
         picture, style = as_batch([content.image]), as_batch([reference.image])
-        plain = _judge(
-            parts, _restyle(parts, picture, content, style, None, 0.0), content, reference
-        )
-        for weight in weights:
-            result = _restyle(parts, picture, content, style, None, weight)
-            rows[weight].append(_since(plain, _judge(parts, result, content, reference)))
+        plain = _restyle(parts, picture, content, style, None, 0.0)
+        made = {
+            weight: _restyle(parts, picture, content, style, None, weight) for weight in weights
+        }
         mask = face_mask(style, parts.parser, ["face and hair"]).mask
-        result = _restyle(parts, picture, content, style, mask[0], weights[-1])
-        masked_leaks.append(_since(plain, _judge(parts, result, content, reference))[2])
-    points = [
-        StylePoint(weight, *map(mean, zip(*row, strict=True))) for weight, row in rows.items()
-    ]
-    leak = points[-1].leak
-    return points, mean(masked_leaks) / leak if leak > 0 else None
+        made["masked"] = _restyle(parts, picture, content, style, mask[0], weights[-1])
+        painted = held_out([_CONTENT_STEP * number], style=reference.style)[0]
+        made["best"] = parts.engine.decode(parts.engine.encode(as_batch([painted.image])))
+        start = _judge(parts, plain, content, reference)
+        for name, result in made.items():
+            now = _judge(parts, result, content, reference)
+            rows.setdefault(name, []).append(_since(start, now))
+    masked, best = (_point(rows.pop(name)) for name in ("masked", "best"))
+    return StyleCurve({weight: _point(row) for weight, row in rows.items()}, masked, best)
+
+
+def _point(row: list[tuple[float, float, float]]) -> StylePoint:
+    values = np.array(row)
+    errors = values.std(axis=0) / len(values) ** 0.5
+    return StylePoint(*values.mean(axis=0).tolist(), tuple(errors.tolist()))
 
 
 def _pairs(count: int) -> list[tuple[Portrait, Portrait]]:
     """Portraits of unlike people; the second of each pair is painted."""
-    contents = held_out(range(0, 8 * count, 8), style="photo")
-    numbers = range(8 * count, 16 * count, 8)
+    contents = held_out(range(0, _CONTENT_STEP * count, _CONTENT_STEP), style="photo")
+    numbers = range(_CONTENT_STEP * count, 2 * _CONTENT_STEP * count, _CONTENT_STEP)
     styles = [STYLES[1:][i % len(STYLES[1:])] for i in range(count)]
     references = [held_out([n], style=style)[0] for n, style in zip(numbers, styles, strict=True)]
     return list(zip(contents, references, strict=True))

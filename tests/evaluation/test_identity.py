@@ -49,8 +49,8 @@ def test_a_gain_is_judged_by_pairs():
 
 
 @pytest.fixture
-def measured(random_starter, monkeypatch):
-    """One small scene through every row, by random networks."""
+def parts(random_starter, monkeypatch):
+    """Random networks for small scenes, and an analyzer that finds one face in each."""
     for name, value in {"SIZE": 128, "MOSAIC": 64, "STEPS": 1}.items():
         monkeypatch.setattr(identity, name, value)
     (case,) = cases(1)
@@ -60,15 +60,23 @@ def measured(random_starter, monkeypatch):
     analyzer = Analyzer("sure", "none", lambda image: [big], SimpleNamespace(
         size=starter.embedding_size, thresholds=starter.thresholds, embed=starter._recognizer.embed
     ))  # fmt: skip
-    parts = Parts(
+    return Parts(
         DiffusersEngine.load(random_starter),
         ImageEncoder.load(random_starter / "image_encoder"),
         analyzer,
     )
-    return ablation(parts, 1)
 
 
-def test_every_row_measures_every_face(measured):
+def test_single_parts_are_measured_on_fewer_scenes(parts):
+    host, plain = ROWS[:2]
+    measured = ablation(parts, 2, [host, plain], part_count=1)
+    assert len(measured.rows["host"].seconds) == 2
+    assert len(measured.rows["mosaic_plain"].seconds) == 1
+    assert len(measured.rows["mosaic_plain"].likeness) < len(measured.sizes)
+
+
+def test_every_row_measures_every_face(parts):
+    measured = ablation(parts, 1)
     assert list(measured.rows) == [row.name for row in ROWS]
     for row in measured.rows.values():
         assert len(row.likeness) == len(row.found) == len(measured.sizes)

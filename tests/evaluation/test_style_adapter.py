@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 from visage.engines.diffusers import DiffusersEngine
 from visage.engines.image_encoder import ImageEncoder
-from visage.evaluation.style_adapter import Parts, style_curve
+from visage.evaluation.style_adapter import Parts, StyleCurve, StylePoint, style_curve
 from visage.models.bisenet import BiSeNet
 from visage.models.face_embedder import EmbedderNetwork, FaceEmbedder
 from visage.models.face_parser import FaceParser
@@ -33,9 +35,26 @@ def parts(random_starter):
 
 def test_weight_0_is_where_style_and_leak_are_counted_from(parts, monkeypatch):
     monkeypatch.setattr("visage.evaluation.style_adapter.STEPS", 2)
-    points, ratio = style_curve(parts, [0.0, 1.0], pairs=2)
-    assert [point.weight for point in points] == [0.0, 1.0]
-    assert (points[0].style, points[0].leak) == (0, 0)
-    assert points[1].identity != points[0].identity
-    assert -1 <= points[0].identity <= 1
-    assert ratio is None or points[1].leak > 0
+    half = torch.arange(128).expand(1, 128, 128) < 64
+    monkeypatch.setattr(
+        "visage.evaluation.style_adapter.face_mask",
+        lambda *_: SimpleNamespace(mask=half.float()),
+    )
+    curve = style_curve(parts, [0.0, 1.0], pairs=2)
+    none, full = curve.points[0.0], curve.points[1.0]
+    assert (none.style, none.leak) == (0, 0)
+    assert full.identity != none.identity
+    assert curve.masked.style != full.style
+    assert -1 <= none.identity <= 1
+    assert none.errors[0] == 0 < full.errors[0]
+    # The best does not depend on the adapter.
+    assert curve.best.style == style_curve(parts, [0.0], pairs=2).best.style
+
+
+def test_the_leak_ratio_is_told_where_something_leaks():
+    def curve(leak: float, masked: float) -> StyleCurve:
+        points = [StylePoint(0.1, 0.5, value, (0.0, 0.0, 0.0)) for value in (leak, masked, 0.0)]
+        return StyleCurve({1.0: points[0]}, *points[1:])
+
+    assert curve(0.4, 0.1).leak_ratio == pytest.approx(0.25)
+    assert curve(-0.01, 0.1).leak_ratio is None
