@@ -17,7 +17,8 @@ const rgb = (name) => `rgb(${colours[name]})`;
 function automatic(node) {
   let place = 0;
   for (let at = node; place < LONGEST; place++) {
-    const slot = at.inputs.findIndex((input) => input.name === CHAIN);
+    // A node that is being made is in no graph yet, and newer frontends refuse to look for one.
+    const slot = at.graph ? at.inputs.findIndex((input) => input.name === CHAIN) : -1;
     at = slot < 0 ? null : at.getInputNode(slot);
     if (at?.comfyClass !== NODE) break;
   }
