@@ -1,6 +1,7 @@
 """A face parser: which of the nineteen face classes each pixel of a picture shows.
 
-Reads the public BiSeNet checkpoints in each of their naming dialects, and the built-in one.
+Reads the public BiSeNet checkpoints in each of their naming dialects, the built-in one, and a
+SegFormer from the folder that transformers writes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from .bisenet import BiSeNet
 from .checkpoints import load_strictly, read_metadata, read_weights
 from .face_classes import CLASSES
+from .segformer import load_segformer
 
 PUBLIC_INPUT_SIZE = 512
 SQUARES_AT_ONCE = 8
@@ -35,10 +37,8 @@ _RENAMES = (
     (r"\.attention\.1\.", ".bn_atten."),
     (r"\.norm\.", ".bn."),
 )
-_OTHER_PARSERS = {
-    "encoder.0.conv2d.weight": "a ParseNet",
-    "segformer.encoder.patch_embeddings.0.proj.weight": "a SegFormer",
-}
+_SEGFORMER = "segformer.encoder."
+_OTHER_PARSERS = {"encoder.0.conv2d.weight": "a ParseNet"}
 
 
 class FaceParser:
@@ -88,15 +88,19 @@ class FaceParser:
 
 
 def load_face_parser(path: str | Path) -> FaceParser:
-    """Read a BiSeNet checkpoint of any dialect, width and depth.
+    """Read a BiSeNet checkpoint of any dialect, width and depth, or a SegFormer beside its config.
 
-    The input size (`visage.input_size`) and the order of the classes (`visage.classes`, names
-    separated by commas) come from a safetensors header; without one they are the public models'.
-    Raises FileNotFoundError or ValueError, saying what the file is instead.
+    A BiSeNet's input size (`visage.input_size`) and the order of its classes (`visage.classes`,
+    names separated by commas) come from a safetensors header; without one they are the public
+    models'. A SegFormer's classes are those of its config. Raises FileNotFoundError or ValueError,
+    saying what the file is instead, and what `load_segformer` raises.
     """
     path = Path(path)
+    weights = read_weights(path)
+    if any(name.startswith(_SEGFORMER) for name in weights):
+        return FaceParser(load_segformer(path), PUBLIC_INPUT_SIZE, path.resolve().parent.name)
     metadata = read_metadata(path)
-    weights = _public_names(read_weights(path), path)
+    weights = _public_names(weights, path)
     network = _build(weights, metadata, path)
     try:
         input_size = int(metadata.get("visage.input_size", PUBLIC_INPUT_SIZE))
@@ -114,7 +118,7 @@ def _public_names(weights: Mapping[str, Tensor], path: Path) -> dict[str, Tensor
         raise ValueError(
             f"{path} is not a BiSeNet face parser: it holds {other or 'other weights'} "
             f"({len(weights)} tensors, such as {sample}). Choose a BiSeNet checkpoint with the 19 "
-            "CelebAMask-HQ classes, or the built-in starter."
+            "CelebAMask-HQ classes, a SegFormer with these, or the built-in starter."
         )
     renamed = stem.endswith(_RENAMED_STEM)
     prefix = stem.removesuffix(_RENAMED_STEM if renamed else _STEM)

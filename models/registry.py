@@ -46,12 +46,14 @@ KINDS: dict[str, ModelKind] = {
             key="face_parser",
             folder="visage_face_parsers",
             extensions=frozenset({".safetensors", ".pth", ".pt", ".ckpt"}),
-            what="a BiSeNet face parser with the 19 CelebAMask-HQ classes",
+            what="a BiSeNet or SegFormer face parser with the 19 CelebAMask-HQ classes",
             licence="code MIT; trained on CelebAMask-HQ, which is for non-commercial research",
             where_from=(
                 "https://github.com/zllrunning/face-parsing.PyTorch (79999_iter.pth), "
-                "https://github.com/xinntao/facexlib/releases (parsing_bisenet.pth) or "
-                "https://github.com/yakhyo/face-parsing/releases (resnet18.pt, resnet34.pt)"
+                "https://github.com/xinntao/facexlib/releases (parsing_bisenet.pth), "
+                "https://github.com/yakhyo/face-parsing/releases (resnet18.pt, resnet34.pt) or "
+                "https://huggingface.co/jonathandinu/face-parsing (model.safetensors and "
+                "config.json, in a folder of their own)"
             ),
             known_files=("79999_iter.pth", "parsing_bisenet.pth", "resnet18.pt", "resnet34.pt"),
             marks=("cp.resnet.", "fpn.backbone."),

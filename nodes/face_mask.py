@@ -31,16 +31,17 @@ class VisageLoadFaceParser(io.ComfyNode):
             node_id="VisageLoadFaceParser",
             display_name="Load Face Parser",
             category="Visage",
-            description="A BiSeNet that tells the 19 parts of a face apart. Takes the public "
-            "checkpoints (79999_iter.pth, parsing_bisenet.pth, resnet18.pt, resnet34.pt) and the "
-            "built-in starter.",
+            description="A network that tells the 19 parts of a face apart. Takes the public "
+            "BiSeNet checkpoints (79999_iter.pth, parsing_bisenet.pth, resnet18.pt, resnet34.pt), "
+            "the folder of a SegFormer, and the built-in starter.",
             inputs=[
                 io.Combo.Input(
                     "file",
                     options=registry.options("face_parser", folder_paths),
-                    tooltip="A BiSeNet checkpoint from the folder models/visage_face_parsers, or "
-                    "the starter's own small one. Public checkpoints were trained on "
-                    "CelebAMask-HQ, whose licence is for non-commercial research.",
+                    tooltip="A BiSeNet checkpoint or a SegFormer's folder from "
+                    "models/visage_face_parsers, or the starter's own small BiSeNet. Public "
+                    "checkpoints were trained on CelebAMask-HQ, whose licence is for "
+                    "non-commercial research.",
                 ),
             ],
             outputs=[

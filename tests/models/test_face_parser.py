@@ -115,14 +115,14 @@ def test_loading_leaves_the_random_state_alone(tmp_path):
 
 
 LORA = {"lora_unet_down_blocks_0.lora_up.weight": torch.zeros(4, 4)}
-SEGFORMER = {"segformer.encoder.patch_embeddings.0.proj.weight": torch.zeros(4, 3, 7, 7)}
+PARSENET = {"encoder.0.conv2d.weight": torch.zeros(4, 3, 3, 3)}
 
 
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
         (LORA, "not a BiSeNet face parser.*lora_unet_down_blocks_0"),
-        (SEGFORMER, "holds a SegFormer"),
+        (PARSENET, "holds a ParseNet"),
         (BiSeNet(width=8, classes=11).state_dict(), "tells 11 classes apart"),
         (
             {k: v for k, v in BiSeNet(width=8).state_dict().items() if "arm16" not in k},
@@ -134,7 +134,7 @@ SEGFORMER = {"segformer.encoder.patch_embeddings.0.proj.weight": torch.zeros(4, 
             r"ffm.conv1.weight \[3, 3, 1, 1\] instead of \[8, 32, 1, 1\]",
         ),
     ],
-    ids=["lora", "segformer", "class count", "missing", "unknown", "shape"],
+    ids=["lora", "parsenet", "class count", "missing", "unknown", "shape"],
 )
 def test_a_foreign_file_is_told_what_it_is(tmp_path, weights, message):
     path = tmp_path / "wrong.pth"
