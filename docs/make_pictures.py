@@ -1,13 +1,14 @@
 """Makes the pictures of the README from the product itself: python docs/make_pictures.py
 
-Prompts against edited faces, held-out parsing, the renderer's styles and, from the folder of a
-training run, the learning curves of every stage.
+Prompts against edited faces, held-out parsing, the renderer's styles, the style adapter's curve as
+its benchmark measured it and, from the folder of a training run, every stage's learning curve.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from visage.models.starter_files import starter_file
 from visage.training.world.styles import STYLES
 
 IMAGES = Path(__file__).parent / "images"
+STYLE_ADAPTER = Path(__file__).parents[1] / "benchmarks" / "results" / "style_adapter.json"
 GAP, LINE = 6, 24
 # Words of the prompt after "a photo of a woman", and the parts that are painted anew for them.
 PROMPTS = {
@@ -121,6 +123,34 @@ def save_learning_curves(run: Path, path: Path) -> None:
     figure.savefig(path, dpi=90)
 
 
+def save_style_curve(results: Path, path: Path) -> None:
+    """Plot style and identity at every weight, with 95 % intervals, and the best style to be had.
+
+    Raises FileNotFoundError where there are no results.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figures = json.loads(results.read_text(encoding="utf-8"))["figures"]
+    weights = [name.removeprefix("leak_") for name in figures if re.fullmatch(r"leak_[\d.]+", name)]
+    figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.2))
+    for axis, column in zip(axes, ("style", "identity"), strict=True):
+        values = [figures[f"{column}_{weight}"] for weight in weights]
+        spread = [1.96 * figures[f"{column}_{weight}_error"] for weight in weights]
+        at = [float(weight) for weight in weights]
+        axis.errorbar(at, values, spread, color="C0", marker="o", capsize=3)
+        axis.set(xlabel="weight", ylabel=column, xlim=(0, 1.05))
+    best = figures["style_best"]
+    axes[0].axhline(best, color="0.6", linestyle="--")
+    axes[0].text(0.03, best, "the renderer's own painting", color="0.4", va="bottom")
+    for axis in axes:
+        axis.set_ylim(bottom=0)
+    figure.tight_layout()
+    figure.savefig(path, dpi=90)
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--out", type=Path, default=IMAGES, help="folder to write")
@@ -129,6 +159,7 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     if given.run:
         save_learning_curves(given.run, given.out / "learning_curves.png")
+    save_style_curve(STYLE_ADAPTER, given.out / "style_curve.png")
     parser = load_face_parser(starter_file("face_parser"))
     with torch.inference_mode():
         for name, page in (

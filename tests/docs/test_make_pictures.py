@@ -43,3 +43,18 @@ def test_learning_curves_are_drawn_from_the_logs_of_a_run(pictures, tmp_path):
 def test_a_folder_without_logs_is_refused(pictures, tmp_path):
     with pytest.raises(FileNotFoundError, match="jsonl"):
         pictures.save_learning_curves(tmp_path, tmp_path / "curves.png")
+
+
+def test_the_style_curve_is_drawn_from_the_results(pictures, tmp_path):
+    pytest.importorskip("matplotlib")
+    figures = {"style_gain": 0.1}
+    for row in ("0.5", "1", "masked", "best"):
+        for column in ("style", "identity", "leak"):
+            figures |= {f"{column}_{row}": 0.2, f"{column}_{row}_error": 0.01}
+    results = tmp_path / "results.json"
+    results.write_text(json.dumps({"figures": figures}))
+    pictures.save_style_curve(results, tmp_path / "curve.png")
+    drawn = np.asarray(Image.open(tmp_path / "curve.png").convert("RGB")).astype(int)
+    blue = (drawn[..., 2] - drawn[..., 0] > 60).any(0)
+    assert blue[: drawn.shape[1] // 2].any()
+    assert blue[drawn.shape[1] // 2 :].any()

@@ -73,10 +73,12 @@ class Recipe:
 
     @cached_property
     def vae(self):
-        from .vae import standardise_latents, train_vae
+        from .vae import standardise_latents, train_decoder, train_vae
 
-        vae = train_vae(self.settings["vae"], self.seed, self.size, self.data, self.work)
+        settings = self.settings["vae"]
+        vae = train_vae(settings, self.seed, self.size, self.data, self.work)
         standardise_latents(vae, self.data, self.size)
+        train_decoder(settings["decoder"], self.seed, vae, self.data, self.work)
         return vae
 
     @cached_property

@@ -1,4 +1,7 @@
-"""Stage: the f8 autoencoder, trained on crops of rendered portraits and of photographs."""
+"""Stage: the f8 autoencoder, trained on crops of rendered portraits and of photographs.
+
+First both halves together on small crops, then the decoder alone on larger ones.
+"""
 
 from __future__ import annotations
 
@@ -153,6 +156,45 @@ def train_vae(recipe: dict[str, Any], seed: int, size: int, portraits: PortraitS
     train(run, {"vae": vae, "average": average, "optimizer": optimizer}, take_step)
     vae.load_state_dict(average.weights)
     return vae.eval()
+
+
+def train_decoder(
+    recipe: dict[str, Any], seed: int, vae, portraits: PortraitSet, folder: Path
+) -> None:
+    """Train the decoder on, in place, towards its averaged weights.
+
+    The encoder stays as it is, and so do the latents that other stages learn from.
+    """
+    torch.manual_seed(seed)
+    decoder = nn.ModuleDict({"quant": vae.post_quant_conv, "decoder": vae.decoder})
+    vae.to(memory_format=torch.channels_last)
+    average = AveragedWeights(decoder, 0.998)
+    optimizer = torch.optim.AdamW(
+        decoder.parameters(), lr=recipe["learning_rate"], betas=(0.9, 0.99), weight_decay=1e-4
+    )
+    photos = photographs()
+    run = Run(folder, "decoder", recipe["steps"])
+
+    def take_step(step: int) -> dict[str, float]:
+        rng = np.random.default_rng([seed, 3, step])
+        pixels = _batch(recipe, portraits, photos, rng)
+        for group in optimizer.param_groups:
+            group["lr"] = recipe["learning_rate"] * trapezoid_rate(step, run.steps)
+        with torch.autocast("cpu", torch.bfloat16):
+            with torch.no_grad():
+                shown = pixels.contiguous(memory_format=torch.channels_last)
+                latents = vae.encode(shown).latent_dist.mode()
+            decoded = vae.decode(latents).sample.float()
+        loss = reconstruction_loss(decoded, pixels)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
+        optimizer.step()
+        average.update(decoder)
+        return {"loss": loss.item(), "psnr": _psnr(decoded.detach(), pixels)}
+
+    train(run, {"decoder": decoder, "average": average, "optimizer": optimizer}, take_step)
+    decoder.load_state_dict(average.weights)
 
 
 def _psnr(decoded: Tensor, pixels: Tensor) -> float:

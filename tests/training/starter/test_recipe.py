@@ -21,7 +21,7 @@ from visage.training.starter.networks import (
 from visage.training.starter.recipe import RECIPE, read_recipe
 from visage.training.starter.tokenizer import load_tokenizer, tokenize, train_tokenizer
 from visage.training.starter.unet import min_snr_weight, noise_examples, start_silent
-from visage.training.starter.vae import standardise_latents, start_with_colours
+from visage.training.starter.vae import standardise_latents, start_with_colours, train_decoder
 
 
 def portraits(count=6, size=64):
@@ -37,6 +37,18 @@ def portraits(count=6, size=64):
 def vae():
     torch.manual_seed(0)
     return build_vae({"block_out_channels": [32, 32, 32, 32], "layers_per_block": 1}, 64).eval()
+
+
+def test_a_decoder_trained_on_leaves_the_latents_as_they_are(vae, tmp_path):
+    vae = copy.deepcopy(vae)
+    before = {name: value.clone() for name, value in vae.state_dict().items()}
+    recipe = {"steps": 2, "batch": 1, "crop": 32, "learning_rate": 1e-3, "photo_share": 0.5}
+    train_decoder(recipe, 42, vae, portraits(), tmp_path)
+    moved = {
+        name for name, value in vae.state_dict().items() if not torch.equal(value, before[name])
+    }
+    assert moved
+    assert all(name.startswith(("decoder.", "post_quant_conv.")) for name in moved)
 
 
 def test_every_text_survives_the_vocabulary(tmp_path):
