@@ -277,7 +277,7 @@ def _style(quick: bool) -> dict[str, float]:
             figures[f"{column}_{name}_error"] = error
     _say(_table(figures, list(rows)))
     if curve.leak_ratio is None:
-        _say("no face leaks even without a mask: leak_ratio is left out")
+        _say("no leak can be told from none even without a mask: leak_ratio is left out")
         return figures
     return figures | {"leak_ratio": curve.leak_ratio}
 

@@ -144,9 +144,9 @@ def save_style_curve(results: Path, path: Path) -> None:
         axis.set(xlabel="weight", ylabel=column, xlim=(0, 1.05))
     best = figures["style_best"]
     axes[0].axhline(best, color="0.6", linestyle="--")
-    axes[0].text(0.03, best, "the renderer's own painting", color="0.4", va="bottom")
+    axes[0].text(0.03, 0.99 * best, "the renderer's own painting", color="0.4", va="top")
     for axis in axes:
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.05 * axis.get_ylim()[1])
     figure.tight_layout()
     figure.savefig(path, dpi=90)
 

@@ -76,9 +76,9 @@ class StyleCurve:
 
     @property
     def leak_ratio(self) -> float | None:
-        """Leak with the face masked over that without; None where nothing leaks without."""
-        leak = list(self.points.values())[-1].leak
-        return self.masked.leak / leak if leak > 0 else None
+        """Leak with the face masked over that without; None where that cannot be told from none."""
+        full = list(self.points.values())[-1]
+        return self.masked.leak / full.leak if full.leak > 2 * full.errors[-1] else None
 
 
 @torch.inference_mode()

@@ -53,8 +53,8 @@ def test_weight_0_is_where_style_and_leak_are_counted_from(parts, monkeypatch):
 
 def test_the_leak_ratio_is_told_where_something_leaks():
     def curve(leak: float, masked: float) -> StyleCurve:
-        points = [StylePoint(0.1, 0.5, value, (0.0, 0.0, 0.0)) for value in (leak, masked, 0.0)]
+        points = [StylePoint(0.1, 0.5, value, (0.0, 0.0, 0.05)) for value in (leak, masked, 0.0)]
         return StyleCurve({1.0: points[0]}, *points[1:])
 
     assert curve(0.4, 0.1).leak_ratio == pytest.approx(0.25)
-    assert curve(-0.01, 0.1).leak_ratio is None
+    assert curve(0.09, 0.1).leak_ratio is None
