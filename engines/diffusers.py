@@ -61,12 +61,12 @@ class DiffusersEngine:
         model.
         """
         folder = Path(folder)
-        unet = UNet2DConditionModel.from_config(read_config("unet", folder))
+        unet = without_weights(UNet2DConditionModel, read_config("unet", folder))
         path = starter_file("unet", folder)
         _load(unet, read_weights(path), path)
         if face_edit is not None:
             _add_face_edit(unet, face_edit, strength)
-        vae = AutoencoderKL.from_config(read_config("vae", folder))
+        vae = without_weights(AutoencoderKL, read_config("vae", folder))
         path = starter_file("vae", folder)
         _load(vae, read_weights(path), path)
         text_encoder = CLIPTextModel(CLIPTextConfig.from_dict(read_config("text_encoder", folder)))
@@ -171,9 +171,18 @@ def _at_one_length(embeddings: list[Tensor]) -> list[Tensor]:
     return [embedding.repeat(1, length // embedding.shape[1], 1) for embedding in embeddings]
 
 
+def without_weights(kind: type, config: dict[str, Any]) -> nn.Module:
+    """A network of diffusers' class `kind` whose weights are still to be assigned."""
+    # Filling 860 million weights with random numbers first would take half a minute.
+    with torch.device("meta"):
+        return kind.from_config(config)
+
+
 def _load(module: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
     try:
-        module.load_state_dict({name: value.float() for name, value in weights.items()})
+        module.load_state_dict(
+            {name: value.float() for name, value in weights.items()}, assign=True
+        )
     except RuntimeError as error:
         raise ValueError(
             f"{path} does not fit the config.json beside it; get the whole folder again. {error}"

@@ -10,19 +10,18 @@ import re
 from pathlib import Path
 from typing import Any
 
-import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.loaders.single_file_utils import (
     convert_ldm_clip_checkpoint,
     convert_ldm_unet_checkpoint,
     convert_ldm_vae_checkpoint,
 )
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from ..models.checkpoints import load_strictly, read_weights
 from .comfyui_location import find_comfyui
-from .diffusers import DiffusersEngine
+from .diffusers import DiffusersEngine, without_weights
 
 SD1_SCHEDULER = {
     "beta_start": 0.00085,
@@ -55,19 +54,13 @@ def load_single_file(path: Path, tokenizer: Path | None = None) -> DiffusersEngi
     words = CLIPTokenizer.from_pretrained(_tokenizer_folder(tokenizer), model_max_length=_TOKENS)
     text_config = _text_config(weights, words)
     kind = "a Stable Diffusion 1.x checkpoint"
-    unet = _build(UNet2DConditionModel, _unet_config(weights))
+    unet = without_weights(UNet2DConditionModel, _unet_config(weights))
     load_strictly(unet, convert_ldm_unet_checkpoint(dict(weights), unet.config), path, kind)
-    vae = _build(AutoencoderKL, _vae_config(weights))
+    vae = without_weights(AutoencoderKL, _vae_config(weights))
     load_strictly(vae, convert_ldm_vae_checkpoint(dict(weights), vae.config), path, kind)
     text_encoder = CLIPTextModel(CLIPTextConfig(**text_config))
     load_strictly(text_encoder, _text_weights(text_encoder, weights), path, kind)
     return DiffusersEngine(unet, vae, text_encoder, words, SD1_SCHEDULER)
-
-
-def _build(kind: type, config: dict[str, Any]) -> nn.Module:
-    # Filling 860 million weights with random numbers first would take half a minute.
-    with torch.device("meta"):
-        return kind.from_config(config)
 
 
 def _unet_config(weights: dict[str, Tensor]) -> dict[str, Any]:

@@ -2,11 +2,15 @@
 
 `lora_unet_<diffusers module name with _>.lora_down.weight` [rank, in], `.lora_up.weight`
 [out, rank] and `.alpha`; a projection becomes W + alpha / rank * up @ down (Hu et al., "LoRA:
-Low-Rank Adaptation of Large Language Models", eq. 3).
+Low-Rank Adaptation of Large Language Models", eq. 3). PEFT's own names are read as well:
+`base_model.model.<module>.lora_A.weight` and `.lora_B.weight`, or `unet.` before the module as
+diffusers writes it, with alpha in the `adapter_config.json` beside the file or in its header.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +22,13 @@ from torch import Tensor
 from .checkpoints import read_metadata, read_weights, write_weights
 
 PREFIX = "lora_unet_"
+_PEFT_NAME = re.compile(
+    r"(?:base_model\.model\.)?(?:unet\.)?(?P<module>(?:down_blocks|up_blocks|mid_block)\..+)"
+    r"\.lora_(?P<factor>[AB])\.weight"
+)
+_PEFT_FACTORS = {"A": "lora_down", "B": "lora_up"}
+_PEFT_CONFIG = "adapter_config.json"
+_PEFT_HEADER = "lora_adapter_metadata"
 
 
 class Factors(NamedTuple):
@@ -50,20 +61,22 @@ class StyleLora:
 
 
 def read_style_lora(path: str | Path) -> StyleLora:
-    """Read a LoRA of the UNet's linear projections in kohya's format.
+    """Read a LoRA of the UNet's linear projections, in kohya's format or in PEFT's.
 
     Raises FileNotFoundError or ValueError as `read_weights` does, and ValueError for another
     format, naming what was found.
     """
     tensors = read_weights(path)
+    if any(_PEFT_NAME.fullmatch(name) for name in tensors):
+        tensors = _from_peft(tensors, Path(path))
     ends = {"lora_down.weight", "lora_up.weight", "alpha"}
     parts: dict[str, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         module, _, end = name.partition(".")
         if not name.startswith(PREFIX) or end not in ends or (end != "alpha" and value.ndim != 2):
             raise ValueError(
-                f"{path} is not a LoRA of attention projections in kohya's format: it holds "
-                f"{name} {list(value.shape)}. Expected {PREFIX}<module>.lora_down.weight, "
+                f"{path} is not a LoRA of attention projections in kohya's or PEFT's format: it "
+                f"holds {name} {list(value.shape)}. Expected {PREFIX}<module>.lora_down.weight, "
                 ".lora_up.weight and .alpha."
             )
         parts.setdefault(module.removeprefix(PREFIX), {})[end] = value
@@ -75,6 +88,43 @@ def read_style_lora(path: str | Path) -> StyleLora:
         alpha = float(found.get("alpha", torch.tensor(float(len(down)))))
         layers[module] = Factors(down, found["lora_up.weight"], alpha)
     return StyleLora(layers, read_metadata(path))
+
+
+def _from_peft(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """The tensors of a file with PEFT's names, under kohya's; other names stay as they are."""
+    alpha = _peft_alpha(path)
+    found = {}
+    for name, value in tensors.items():
+        match = _PEFT_NAME.fullmatch(name)
+        if match is None:
+            found[name] = value
+            continue
+        module = PREFIX + match["module"].replace(".", "_")
+        found[f"{module}.{_PEFT_FACTORS[match['factor']]}.weight"] = value
+        if alpha is not None:
+            found[f"{module}.alpha"] = torch.tensor(alpha)
+    return found
+
+
+def _peft_alpha(path: Path) -> float | None:
+    """The one alpha of a PEFT file; None where it says nothing, which means that of the rank.
+
+    Raises ValueError for what only PEFT itself can apply.
+    """
+    beside = path.with_name(_PEFT_CONFIG)
+    if beside.is_file():
+        config = json.loads(beside.read_text(encoding="utf-8"))
+    else:
+        header = json.loads(read_metadata(path).get(_PEFT_HEADER, "{}"))
+        config = {name.removeprefix("unet."): value for name, value in header.items()}
+    special = [name for name in ("alpha_pattern", "use_rslora", "use_dora") if config.get(name)]
+    if special:
+        raise ValueError(
+            f"{path} was trained with {', '.join(special)}, which is not read here. Merge it with "
+            "PEFT, or save it in kohya's format."
+        )
+    alpha = config.get("lora_alpha")
+    return None if alpha is None else float(alpha)
 
 
 def write_style_lora(path: str | Path, lora: StyleLora, overwrite: bool = False) -> None:

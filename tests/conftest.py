@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
+import struct
 import sys
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from visage.engines.comfyui_location import find_comfyui
@@ -89,8 +93,13 @@ def random_starter(tmp_path_factory) -> Path:
     return folder
 
 
-def _projection_shapes(variant: str, width: int, text: int) -> dict[str, list[int]]:
-    """Shapes of an image projection in the public layout, by name without `image_proj.`."""
+def _projection_shapes(
+    variant: str, width: int, text: int, inner: int = 128
+) -> dict[str, list[int]]:
+    """Shapes of an image projection in the public layout, by name without `image_proj.`.
+
+    `width` is that of the features it reads, `inner` that of the resampler of "plus".
+    """
     if variant == "base":
         layers = {"proj": [4 * text, width], "norm": [text]}
     elif variant == "full face":
@@ -98,7 +107,6 @@ def _projection_shapes(variant: str, width: int, text: int) -> dict[str, list[in
     elif variant == "FaceID":
         layers = {"proj.0": [2 * width, width], "proj.2": [4 * text, 2 * width], "norm": [text]}
     else:
-        inner = 128
         layers = {"proj_in": [inner, width], "proj_out": [text, inner], "norm_out": [text]}
         for i in range(4):
             layers[f"layers.{i}.0.norm1"] = layers[f"layers.{i}.0.norm2"] = [inner]
@@ -108,15 +116,31 @@ def _projection_shapes(variant: str, width: int, text: int) -> dict[str, list[in
     if variant == "plus":
         shapes["latents"] = [1, 16, inner]
         for i in range(4):
-            shapes[f"layers.{i}.0.to_q.weight"] = shapes[f"layers.{i}.0.to_out.weight"] = [128, 128]
-            shapes[f"layers.{i}.0.to_kv.weight"] = [256, 128]
-            shapes[f"layers.{i}.1.1.weight"] = [512, 128]
-            shapes[f"layers.{i}.1.3.weight"] = [128, 512]
+            for part in ("to_q", "to_out"):
+                shapes[f"layers.{i}.0.{part}.weight"] = [inner, inner]
+            shapes[f"layers.{i}.0.to_kv.weight"] = [2 * inner, inner]
+            shapes[f"layers.{i}.1.1.weight"] = [4 * inner, inner]
+            shapes[f"layers.{i}.1.3.weight"] = [inner, 4 * inner]
     return shapes
 
 
 @pytest.fixture(scope="session")
-def ip_adapter_weights():
+def ip_adapter_shapes():
+    """The names and shapes of an IP-Adapter file in the public layout."""
+
+    def shapes(variant: str, layers, width: int, inner: int) -> dict[str, list[int]]:
+        projection = _projection_shapes(variant, width, layers[0][1], inner)
+        named = {f"image_proj.{name}": shape for name, shape in projection.items()}
+        for i, shape in enumerate(layers):
+            for part in "kv":
+                named[f"ip_adapter.{2 * i + 1}.to_{part}_ip.weight"] = list(shape)
+        return named
+
+    return shapes
+
+
+@pytest.fixture(scope="session")
+def ip_adapter_weights(ip_adapter_shapes):
     """Makes random weights of an IP-Adapter in the public layout, for layers [[out, text], ...].
 
     `width` is that of the features it reads.
@@ -124,13 +148,7 @@ def ip_adapter_weights():
 
     def make(variant: str, layers, width: int = 40, seed: int = 1) -> dict[str, torch.Tensor]:
         generator = torch.Generator().manual_seed(seed)
-        shapes = {
-            f"image_proj.{name}": shape
-            for name, shape in _projection_shapes(variant, width, layers[0][1]).items()
-        }
-        for i, shape in enumerate(layers):
-            shapes[f"ip_adapter.{2 * i + 1}.to_k_ip.weight"] = list(shape)
-            shapes[f"ip_adapter.{2 * i + 1}.to_v_ip.weight"] = list(shape)
+        shapes = ip_adapter_shapes(variant, layers, width, 128)
         # As large as in a trained network, so that tokens and attention are neither flat nor hard.
         return {
             name: torch.randn(shape, generator=generator) * (1.5 / shape[-1] ** 0.5)
@@ -174,6 +192,84 @@ def clip_vision(comfy, tmp_path_factory):
         }
     )
     return encoder
+
+
+@pytest.fixture(scope="session")
+def write_random():
+    """Writes a float16 safetensors file of any size in seconds: a million random values, repeated.
+
+    Matrices keep the size of what goes through them; other weights and alphas are 1, biases 0.
+    """
+    drawn = np.random.default_rng(0).standard_normal(2**20).astype(np.float32)
+
+    def values(name: str, shape: Sequence[int]) -> np.ndarray:
+        if len(shape) < 2:
+            return np.full(shape, name.endswith(("weight", "alpha")), np.float16)
+        scaled = (drawn / math.prod(shape[1:]) ** 0.5).astype(np.float16)
+        return np.resize(scaled, math.prod(shape))
+
+    def write(path: Path, shapes: Mapping[str, Sequence[int]]) -> Path:
+        header, end = {}, 0
+        for name, shape in shapes.items():
+            start, end = end, end + 2 * math.prod(shape)
+            header[name] = {"dtype": "F16", "shape": list(shape), "data_offsets": [start, end]}
+        text = json.dumps(header).encode()
+        with path.open("wb") as file:
+            file.write(struct.pack("<Q", len(text)) + text)
+            for name, shape in shapes.items():
+                file.write(values(name, shape).tobytes())
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def sd15_shapes(comfy):
+    """Names and shapes of every weight of a Stable Diffusion 1.5 checkpoint in one file."""
+    from comfy.ldm.models.autoencoder import AutoencoderKL
+    from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    words = {
+        "hidden_size": 768,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+    }
+    autoencoder = {
+        "double_z": True, "z_channels": 4, "resolution": 256, "in_channels": 3, "out_ch": 3,
+        "ch": 128, "ch_mult": [1, 2, 4, 4], "num_res_blocks": 2, "attn_resolutions": [],
+        "dropout": 0.0,
+    }  # fmt: skip
+
+    def shapes(channels: int) -> dict[str, list[int]]:
+        with torch.device("meta"):
+            parts = {
+                "model.diffusion_model.": UNetModel(
+                    image_size=32, in_channels=channels, out_channels=4, model_channels=320,
+                    num_res_blocks=[2] * 4, channel_mult=[1, 2, 4, 4], num_heads=8, legacy=False,
+                    use_spatial_transformer=True, transformer_depth=[1] * 6 + [0] * 2,
+                    transformer_depth_middle=1, transformer_depth_output=[1] * 9 + [0] * 3,
+                    context_dim=768, device="meta", operations=comfy.ops.disable_weight_init,
+                ),
+                "first_stage_model.": AutoencoderKL(ddconfig=autoencoder, embed_dim=4),
+                "cond_stage_model.transformer.text_model.": CLIPTextModel(CLIPTextConfig(**words)),
+            }  # fmt: skip
+        return {
+            prefix + name.removeprefix("text_model."): list(value.shape)
+            for prefix, part in parts.items()
+            for name, value in part.state_dict().items()
+        }
+
+    return shapes
+
+
+@pytest.fixture(scope="session")
+def sd15_inpainting(sd15_shapes, write_random, tmp_path_factory):
+    """Stable Diffusion 1.5 inpainting in one file of 2 GB, with random weights."""
+    path = tmp_path_factory.mktemp("checkpoints") / "sd-v1-5-inpainting.safetensors"
+    yield write_random(path, sd15_shapes(9))
+    path.unlink()
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

@@ -1,4 +1,6 @@
-"""The LoRA file in kohya's format."""
+"""The LoRA file in kohya's format, and PEFT's read beside it."""
+
+import json
 
 import pytest
 import torch
@@ -64,3 +66,64 @@ def test_other_files_are_refused(tensors, tmp_path):
     write_weights(tmp_path / "other.safetensors", tensors, {})
     with pytest.raises(ValueError, match="other.safetensors"):
         read_style_lora(tmp_path / "other.safetensors")
+
+
+class TestPeft:
+    """Adapters as the library itself saves them."""
+
+    LAYER = "attention.to_q"
+
+    @pytest.fixture
+    def adapted(self):
+        """A small network with an adapter of rank 4 and alpha 6, and the network without."""
+        peft = pytest.importorskip("peft")
+        torch.manual_seed(0)
+        network = torch.nn.Module()
+        network.mid_block = torch.nn.Module()
+        network.mid_block.attention = torch.nn.ModuleDict({"to_q": torch.nn.Linear(48, 64)})
+        plain = network.mid_block.attention["to_q"].weight.detach().clone()
+        config = peft.LoraConfig(
+            r=4, lora_alpha=6, target_modules=["to_q"], init_lora_weights=False
+        )
+        return peft.PeftModel(network, config), plain
+
+    def expected(self, adapted, plain):
+        merged = adapted.merge_and_unload()
+        return merged.mid_block.attention["to_q"].weight - plain
+
+    def test_a_folder_that_peft_saved_changes_the_weights_as_peft_does(self, adapted, tmp_path):
+        adapted, plain = adapted
+        adapted.save_pretrained(tmp_path)
+        lora = read_style_lora(tmp_path / "adapter_model.safetensors")
+        found = lora_differences(lora, {f"mid_block.{self.LAYER}": (64, 48)})
+        expected = self.expected(adapted, plain)
+        assert torch.allclose(found[f"mid_block.{self.LAYER}"], expected, atol=1e-5)
+
+    def test_a_file_that_diffusers_saved_says_its_alpha_in_its_header(self, adapted, tmp_path):
+        adapted, plain = adapted
+        state = adapted.state_dict()
+        tensors = {
+            f"unet.mid_block.{self.LAYER}.lora_{factor}.weight": state[
+                f"base_model.model.mid_block.{self.LAYER}.lora_{factor}.default.weight"
+            ]
+            for factor in "AB"
+        }
+        header = {"lora_adapter_metadata": json.dumps({"unet.lora_alpha": 6, "unet.r": 4})}
+        write_weights(tmp_path / "lora.safetensors", tensors, header)
+        lora = read_style_lora(tmp_path / "lora.safetensors")
+        found = lora_differences(lora, {f"mid_block.{self.LAYER}": (64, 48)})
+        expected = self.expected(adapted, plain)
+        assert torch.allclose(found[f"mid_block.{self.LAYER}"], expected, atol=1e-5)
+
+    def test_written_again_it_is_a_file_for_comfyuis_loader(self, adapted, tmp_path):
+        adapted[0].save_pretrained(tmp_path)
+        lora = read_style_lora(tmp_path / "adapter_model.safetensors")
+        write_style_lora(tmp_path / "kohya.safetensors", lora)
+        assert read_style_lora(tmp_path / "kohya.safetensors").layers.keys() == lora.layers.keys()
+
+    def test_what_only_peft_can_apply_is_refused(self, adapted, tmp_path):
+        adapted[0].save_pretrained(tmp_path)
+        path = tmp_path / "adapter_config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "use_rslora": True}))
+        with pytest.raises(ValueError, match="use_rslora.*Merge it with PEFT"):
+            read_style_lora(tmp_path / "adapter_model.safetensors")
