@@ -1,7 +1,7 @@
 // A slider between two pictures: on Compare, and on Pixel Blend with its proof below.
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
-import { addPanel, after, html, nodeByLocatorId } from "./panel.js";
+import { addPanel, after, html, nodeByLocatorId, whenCached } from "./panel.js";
 
 const COMPARE = "VisageCompare";
 const BLEND = "VisagePixelBlend";
@@ -75,10 +75,13 @@ function makeSlider(node) {
 }
 
 function showOn(node, output) {
+  if (node?.comfyClass !== COMPARE && node?.comfyClass !== BLEND) return;
   if (!output?.a_images?.length || !output.b_images?.length) return;
   if (!sliders.has(node)) sliders.set(node, makeSlider(node));
   sliders.get(node)(output);
 }
+
+whenCached(showOn);
 
 app.registerExtension({
   name: "Visage.Compare",
@@ -91,8 +94,7 @@ app.registerExtension({
   // When another workflow's tab is opened again.
   onNodeOutputsUpdated(outputs) {
     for (const [id, output] of Object.entries(outputs)) {
-      const node = nodeByLocatorId(id);
-      if (node?.comfyClass === COMPARE || node?.comfyClass === BLEND) showOn(node, output);
+      showOn(nodeByLocatorId(id), output);
     }
   },
 });

@@ -1,7 +1,15 @@
 // The loss of a training on its node: live while it runs, and kept afterwards.
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
-import { addPanel, after, html, nodeByExecutionId, nodeByLocatorId, svg } from "./panel.js";
+import {
+  addPanel,
+  after,
+  html,
+  nodeByExecutionId,
+  nodeByLocatorId,
+  svg,
+  whenCached,
+} from "./panel.js";
 
 const NODES = ["VisageTrainFaceEdit", "VisageTrainStyleLora"];
 const HEIGHT = 160;
@@ -93,6 +101,7 @@ function showOn(node, curve) {
   app.canvas.setDirty(true, true);
 }
 
+whenCached((node, output) => showOn(node, output.loss_curve?.[0]));
 api.addEventListener("visage.loss", ({ detail }) => showOn(nodeByExecutionId(detail.node), detail));
 
 app.registerExtension({

@@ -1,4 +1,5 @@
-// What the parts of this extension share: elements, and panels on nodes.
+// What the parts of this extension share: elements, panels on nodes, and results from the cache.
+import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -74,3 +75,25 @@ export function nodeByLocatorId(id) {
 }
 
 const root = () => app.graph.rootGraph ?? app.graph;
+
+let cached;
+const cacheListeners = [];
+
+/**
+ * Calls `show(node, output)` after a run for each node whose result ComfyUI took from its cache: it
+ * sends no message for these, unless they are the last of their chain.
+ */
+export const whenCached = (show) => cacheListeners.push(show);
+
+api.addEventListener("execution_cached", ({ detail }) => (cached = detail));
+api.addEventListener("executing", async ({ detail }) => {
+  if (detail !== null || !cached?.nodes.length) return;
+  const { prompt_id, nodes } = cached;
+  cached = undefined;
+  const history = await (await api.fetchApi(`/history/${prompt_id}`)).json();
+  const outputs = history[prompt_id]?.outputs ?? {};
+  for (const id of nodes) {
+    const node = nodeByExecutionId(id);
+    if (node && outputs[id]) for (const show of cacheListeners) show(node, outputs[id]);
+  }
+});

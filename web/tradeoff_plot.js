@@ -1,7 +1,7 @@
 // Trade-off: the curve on the node. Pointing at a run reads it; a click shows its picture.
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
-import { addPanel, after, html, nodeByLocatorId, svg } from "./panel.js";
+import { addPanel, after, html, nodeByLocatorId, svg, whenCached } from "./panel.js";
 
 const NODE = "VisageTradeoff";
 const HEIGHT = 220;
@@ -123,11 +123,14 @@ function makePlot(node) {
 }
 
 function showOn(node, output) {
+  if (node?.comfyClass !== NODE) return;
   const runs = readRuns(output?.text?.[0] ?? "");
   if (!runs.length) return;
   if (!plots.has(node)) plots.set(node, makePlot(node));
   plots.get(node)(runs);
 }
+
+whenCached(showOn);
 
 app.registerExtension({
   name: "Visage.Tradeoff",
@@ -137,8 +140,7 @@ app.registerExtension({
   // When another workflow's tab is opened again.
   onNodeOutputsUpdated(outputs) {
     for (const [id, output] of Object.entries(outputs)) {
-      const node = nodeByLocatorId(id);
-      if (node?.comfyClass === NODE) showOn(node, output);
+      showOn(nodeByLocatorId(id), output);
     }
   },
 });

@@ -30,15 +30,20 @@ def server(comfyui_path):
 
 
 @pytest.fixture(scope="session")
-def newer_server(comfyui_path):
-    """The same ComfyUI behind a newer frontend than the one it asks for."""
+def newer_frontend() -> tuple[str, ...]:
+    """ComfyUI's options for a newer frontend than the one it asks for."""
     folder = os.environ.get(NEWER_FRONTEND)
     if not folder:
         pytest.skip(f"no newer frontend: {NEWER_FRONTEND} names no folder")
+    return "--front-end-root", str(Path(folder) / "comfyui_frontend_package" / "static")
+
+
+@pytest.fixture(scope="session")
+def newer_server(comfyui_path, newer_frontend):
+    """The same ComfyUI behind a newer frontend."""
     from visage.headless.server import comfy_server
 
-    static = Path(folder) / "comfyui_frontend_package" / "static"
-    with comfy_server(comfyui_path, options=("--front-end-root", str(static))) as running:
+    with comfy_server(comfyui_path, options=newer_frontend) as running:
         yield running
 
 
@@ -71,6 +76,28 @@ def open_page(browser):
         return page
 
     return open_at
+
+
+@pytest.fixture(scope="module", params=["classic", "newer classic", "newer Nodes 2.0"])
+def canvas(request, open_page):
+    """An empty canvas; the nodes are drawn as the parameter says.
+
+    It is the page of `server` or `newer_server`, which a module may replace by its own.
+    """
+    newer = request.param != "classic"
+    page = open_page(request.getfixturevalue("newer_server" if newer else "server"))
+    page.evaluate(
+        "vue => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', vue)",
+        request.param == "newer Nodes 2.0",
+    )
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope="session")
+def ours():
+    """Picks what was said about this pack; a newer frontend misses much on an older ComfyUI."""
+    return lambda complaints: [said for said in complaints if "visage" in said.lower()]
 
 
 @pytest.fixture

@@ -1,0 +1,202 @@
+"""Every shipped workflow as a user meets it: opened from the template browser on a clean server,
+saved, run from the page, and looked at.
+
+On the frontend that ComfyUI asks for they run with the settings that they ship with; all of them
+together are a matter of minutes on two cores. On a newer frontend, where the machine has one, only
+the page is another, and a few steps must do.
+"""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+import visage
+
+WORKFLOWS = Path(visage.__file__).parent / "workflows"
+NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
+PICTURES = ("SaveImage", "PreviewImage", "LossGraphNode")
+# What keeps the workflow for a real checkpoint to a minute on a CPU.
+REAL_CHECKPOINT = {("KSampler", "steps"): 2, ("VisageCropFaces", "size"): 256}
+FEW_STEPS = {
+    ("KSampler", "steps"): 2,
+    ("VisageStyleTransfer", "steps"): 2,
+    ("VisageStyleTransfer", "inversion_steps"): 50,
+    ("VisageInvert", "steps"): 2,
+    ("VisageInvert", "inversion_steps"): 50,
+    ("VisageTrainStyleLora", "steps"): 3,
+    ("VisageTrainFaceEdit", "steps"): 3,
+}
+ALL_WITHIN = 600  # seconds
+processor_seconds: dict[str, float] = {}
+
+
+@pytest.fixture(scope="module")
+def checkpoints(sd15_inpainting, tmp_path_factory) -> tuple[str, ...]:
+    """ComfyUI's options for a machine that has the checkpoint of `face_edit_sd15`."""
+    config = tmp_path_factory.mktemp("config") / "extra_model_paths.yaml"
+    config.write_text(f"tests:\n  checkpoints: {sd15_inpainting.parent}\n")
+    return "--extra-model-paths-config", str(config)
+
+
+@pytest.fixture(scope="module")
+def server(comfyui_path, checkpoints):
+    """A server that nothing has run on."""
+    from visage.headless.server import comfy_server
+
+    with comfy_server(comfyui_path, options=checkpoints) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def newer_server(comfyui_path, checkpoints, newer_frontend):
+    """The same behind a newer frontend."""
+    from visage.headless.server import comfy_server
+
+    with comfy_server(comfyui_path, options=(*checkpoints, *newer_frontend)) as running:
+        yield running
+
+
+def open_template(canvas, name: str) -> None:
+    canvas.evaluate(
+        """async () => {
+            app.graph.clear();
+            await app.extensionManager.command.execute('Comfy.BrowseTemplates');
+        }"""
+    )
+    canvas.get_by_role("dialog").get_by_text("visage", exact=True).click()
+    canvas.get_by_test_id(f"template-workflow-{name}").click()
+    canvas.wait_for_function("app.graph.nodes.length > 0")
+    canvas.get_by_role("dialog").wait_for(state="detached")
+
+
+def content(canvas) -> dict:
+    """What a save keeps of nodes and links, but for what the eye alone sees."""
+    saved = canvas.evaluate("app.graph.serialize()")
+    kept = ("id", "type", "title", "mode", "pos", "widgets_values")
+    return {
+        "nodes": [{key: node.get(key) or None for key in kept} for node in saved["nodes"]],
+        "links": saved["links"],
+    }
+
+
+def save_and_open(canvas) -> None:
+    canvas.evaluate("app.loadGraphData(JSON.parse(JSON.stringify(app.graph.serialize())))")
+
+
+def without_previews(prompt: dict) -> dict:
+    """The API form without a widget that only shows what came in; not all frontends send it."""
+    for node in prompt.values():
+        node["inputs"].pop("preview", None)
+    return prompt
+
+
+def change(canvas, settings: dict) -> None:
+    """Give the widgets of every node of a type another value."""
+    for (kind, widget), value in settings.items():
+        canvas.evaluate(
+            """([kind, name, value]) => {
+                for (const node of app.graph.nodes.filter(node => node.type === kind))
+                    node.widgets.find(widget => widget.name === name).value = value;
+            }""",
+            [kind, widget, value],
+        )
+
+
+def run(canvas) -> dict:
+    """Press the keys for Run; returns what ComfyUI notes of it in its history."""
+    history = "fetch('/history').then(answer => answer.json())"
+    known = set(canvas.evaluate(history))
+    canvas.keyboard.press("Control+Enter")
+    deadline = time.monotonic() + ALL_WITHIN
+    while time.monotonic() < deadline:
+        for key, entry in canvas.evaluate(history).items():
+            if key not in known:
+                return entry
+        canvas.wait_for_timeout(1000)
+    raise TimeoutError("the run did not end")
+
+
+def processor_time(url: str) -> float:
+    """Seconds of one core that the server at `url` has had: what another program takes away on a
+    busy machine does not count.
+    """
+    psutil = pytest.importorskip("psutil")
+    port = url.rsplit(":", 1)[1].split("/")[0]
+    server = next(child for child in psutil.Process().children() if port in child.cmdline())
+    return sum(server.cpu_times()[:2])
+
+
+def look_at(canvas, node: dict) -> None:
+    """Wait until the node shows its picture."""
+    canvas.evaluate(
+        """id => {
+            app.canvas.ds.scale = 1;
+            app.canvas.centerOnNode(app.graph.getNodeById(id));
+            app.canvas.setDirty(true, true);
+        }""",
+        node["id"],
+    )
+    canvas.wait_for_function(
+        """id => {
+            const drawn = document.querySelectorAll(`[data-node-id="${id}"] img`);
+            const shown = [...drawn, ...(app.graph.getNodeById(id).imgs ?? [])];
+            return shown.some(image => image.naturalWidth > 1);
+        }""",
+        arg=node["id"],
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_opens_whole_and_is_saved_as_it_was(canvas, name):
+    open_template(canvas, name)
+    missing = "app.graph.nodes.filter(n => !(n.type in LiteGraph.registered_node_types)).length"
+    assert canvas.evaluate(missing) == 0
+    shipped = json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
+    values = {node["id"]: node.get("widgets_values", []) for node in shipped["nodes"]}
+    opened = content(canvas)
+    for node in opened["nodes"]:
+        # Inputs that a node was given later follow, with their defaults.
+        known = values[node["id"]]
+        assert (node["widgets_values"] or [])[: len(known)] == known
+    save_and_open(canvas)
+    assert content(canvas) == opened
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_converts_to_its_twin(canvas, name):
+    open_template(canvas, name)
+    exported = canvas.evaluate("app.graphToPrompt().then(form => form.output)")
+    twin = json.loads((WORKFLOWS / "api" / f"{name}.json").read_text(encoding="utf-8"))
+    assert without_previews(exported) == without_previews(twin)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_runs_from_the_page_and_shows_its_pictures(request, canvas, name):
+    as_shipped = request.node.callspec.params["canvas"] == "classic"
+    open_template(canvas, name)
+    if not as_shipped:
+        change(canvas, FEW_STEPS)
+    if name == "face_edit_sd15":
+        change(canvas, REAL_CHECKPOINT)
+    before, begun = content(canvas), processor_time(canvas.url)
+    entry = run(canvas)
+    if as_shipped:
+        processor_seconds[name] = processor_time(canvas.url) - begun
+    assert entry["status"]["status_str"] == "success", entry["status"]["messages"][-1]
+    showing = [node for node in before["nodes"] if node["type"] in PICTURES]
+    assert showing
+    for node in showing:
+        look_at(canvas, node)
+    assert content(canvas) == before
+    save_and_open(canvas)
+    assert content(canvas) == before
+
+
+def test_nothing_went_wrong(canvas, ours):
+    assert ours(canvas.complaints) == []
+
+
+def test_all_of_them_together_take_minutes():
+    assert processor_seconds.keys() == set(NAMES)
+    assert sum(processor_seconds.values()) < ALL_WITHIN, processor_seconds
