@@ -121,7 +121,7 @@ class _Head(nn.Module):
         self.conv = _ConvBNReLU(inputs, middle, 3)
         self.conv_out = nn.Conv2d(middle, classes, 1, bias=False)
 
-    def forward(self, x: Tensor, size: torch.Size) -> Tensor:
+    def forward(self, x: Tensor, size: Sequence[int]) -> Tensor:
         logits = self.conv_out(self.conv(x))
         return F.interpolate(logits, size=size, mode="bilinear", align_corners=True)
 
@@ -143,13 +143,15 @@ class BiSeNet(nn.Module):
         self.conv_out16 = _Head(width * 2, width, classes)
         self.conv_out32 = _Head(width * 2, width, classes)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return three logit maps [B, classes, H, W] for a normalised picture [B, 3, H, W].
+    def forward(
+        self, x: Tensor, size: Sequence[int] | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return three logit maps [B, classes, *size] for a normalised picture [B, 3, H, W].
 
-        The first is the answer; the other two, from the context path at 1/8 and 1/16, only serve
-        the auxiliary losses of training.
+        `size` is that of the picture, unless given. The first map is the answer; the other two,
+        from the context path at 1/8 and 1/16, only serve the auxiliary losses of training.
         """
-        size = x.shape[2:]
+        size = size or x.shape[2:]
         spatial, context8, context16 = self.cp(x)
         fused = self.ffm(spatial, context8)
         return (
