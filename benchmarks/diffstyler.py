@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,7 +29,7 @@ from ..evaluation.style_transfer import (
     gram_distance,
     layout_distance,
 )
-from ..models.face_classes import CLASSES
+from ..models.face_classes import CLASSES, PRESETS
 from ..models.face_parser import FaceParser, load_face_parser
 from ..models.starter_files import starter_file
 from ..models.style_lora import Factors, StyleLora
@@ -50,7 +51,9 @@ from ..training.world import STYLES, portrait
 NEGATIVE = ""
 GUIDANCE = 5.0
 SIZE = 128
+FACE = torch.tensor([CLASSES.index(part) for part in PRESETS["face"]])
 PARITY_STEPS = 10
+REGIONS = 5
 # Where plain image-to-image with the LoRA starts, as shares of the run that are left out.
 SKIPPED = (0.2, 0.4, 0.6, 0.8)
 
@@ -74,11 +77,24 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _picture(index: int, style: str = "photo") -> tuple[Tensor, Tensor, str]:
-    """A person [1, S, S, 3] who was not trained on, the labels [1, S, S], and the caption."""
+class _Drawn(NamedTuple):
+    """A person: image [1, S, S, 3], labels [1, S, S], caption."""
+
+    image: Tensor
+    labels: Tensor
+    caption: str
+
+    @property
+    def face(self) -> Tensor:
+        """The mask [1, S, S] of the face."""
+        return torch.isin(self.labels, FACE).float()
+
+
+def _picture(index: int, style: str = "photo") -> _Drawn:
+    """A person who was not trained on."""
     drawn = portrait(index, SIZE, "test", style)
     image = torch.from_numpy(drawn.image).unsqueeze(0).float() / 255
-    return image, torch.from_numpy(drawn.labels).unsqueeze(0), drawn.captions[0]
+    return _Drawn(image, torch.from_numpy(drawn.labels).unsqueeze(0), drawn.captions[0])
 
 
 def _random_lora(engine: DiffusersEngine, seed: int) -> StyleLora:
@@ -140,7 +156,7 @@ def _parity(comfyui, engine: DiffusersEngine) -> float:
 
     _say(f"both engines: {PARITY_STEPS} steps with one style")
     lora = _random_lora(engine, 1)
-    latent = engine.encode(_picture(0)[0]) * engine.latent_scale
+    latent = engine.encode(_picture(0).image) * engine.latent_scale
     weights = _halves(1, *latent.shape[-2:])
     ours = _Painter(engine, latent.shape, [lora])
     trajectory = invert(latent, ours.empty, ours.run.alphas, PARITY_STEPS, 50)
@@ -230,7 +246,7 @@ def _counted_rows(unet: torch.nn.Module):
 
 def _outside(engine: DiffusersEngine) -> float:
     """Largest difference of the latent outside the region, after inversion and painting."""
-    latent = engine.encode(_picture(0)[0]) * engine.latent_scale
+    latent = engine.encode(_picture(0).image) * engine.latent_scale
     painter = _Painter(engine, latent.shape, [_random_lora(engine, 1)])
     trajectory = invert(latent, painter.empty, painter.run.alphas, PARITY_STEPS, 50)
     weights = _halves(1, *latent.shape[-2:])
@@ -246,18 +262,22 @@ def _content_and_style(engine: DiffusersEngine, quick: bool) -> dict[str, float]
     styles, contents, steps = (1, 1, 5) if quick else (5, 20, 20)
     parser = load_face_parser(starter_file("face_parser"))
     found: dict[str, list[tuple[float, float]]] = {}
+    regions: list[_Region] = []
     for number, style in enumerate(STYLES[1 : 1 + styles]):
-        shown, _, caption = _picture(1000 + number, style)
+        shown = _picture(1000 + number, style)
         _say(f"style {number + 1} of {styles}: {style}")
-        lora = _trained(engine, shown, f"painting of <sss>, {caption}", 5 if quick else 200)
-        _say(_region(engine, lora, shown, parser, steps))
+        prompt = f"painting of <sss>, {shown.caption}"
+        lora = _trained(engine, shown.image, prompt, 5 if quick else 200)
+        for index in range(min(contents, REGIONS)):
+            regions.append(_region(engine, lora, shown, index, parser, steps))
         for index in range(contents):
             for name, image, labels in _restyled(engine, lora, index, steps):
                 point = (
-                    gram_distance(image, shown, parser),
+                    gram_distance(image, shown.image, parser),
                     layout_distance(image, labels, parser),
                 )
                 found.setdefault(name, []).append(point)
+    _say(_summary(regions))
     means = {
         name: tuple(statistics.fmean(values) for values in zip(*points, strict=True))
         for name, points in found.items()
@@ -268,16 +288,41 @@ def _content_and_style(engine: DiffusersEngine, quick: bool) -> dict[str, float]
     return {"content_gain_at_equal_style": gain_at_equal_style(plain, means["both injected"])}
 
 
+def _summary(regions: list[_Region]) -> str:
+    before, after, _, edge_before, edge_after = map(statistics.fmean, zip(*regions, strict=True))
+    closer = sum(region.style_after < region.style_before for region in regions)
+    return (
+        f"faces alone, {len(regions)}: style distance {before:.4f} -> {after:.4f} (less in "
+        f"{closer}), outside {max(region.outside for region in regions)}, "
+        f"edge {edge_before:.4f} -> {edge_after:.4f}"
+    )
+
+
+class _Region(NamedTuple):
+    """What changes inside, outside and on the edge of a region."""
+
+    style_before: float
+    style_after: float
+    outside: float
+    edge_before: float
+    edge_after: float
+
+
 @torch.inference_mode()
 def _region(
-    engine: DiffusersEngine, lora: StyleLora, style: Tensor, parser: FaceParser, steps: int
-) -> str:
-    """One person's hair in the style: what changes inside, outside and on the edge."""
-    picture, labels, caption = _picture(0)
-    mask = soften((labels == CLASSES.index("hair")).float(), 1.0)
+    engine: DiffusersEngine,
+    lora: StyleLora,
+    style: _Drawn,
+    index: int,
+    parser: FaceParser,
+    steps: int,
+) -> _Region:
+    """A person's face in a style, compared with the face there."""
+    person = _picture(index)
+    picture, mask = person.image, soften(person.face, 1.0)
     latent = engine.encode(picture) * engine.latent_scale
     run = DiffusersRun(engine, latent.shape)
-    texts = engine.encode_text([NEGATIVE, f"painting of <sss>, {caption}", ""])
+    texts = engine.encode_text([NEGATIVE, f"painting of <sss>, {person.caption}", ""])
     empty, styled = run.branch(texts[2:]), run.branch(texts[:2], lora)
     trajectory = invert(latent, empty, run.alphas, steps, 2 * steps)
     weights = region_weights(latent_mask(mask).unsqueeze(0))
@@ -286,16 +331,13 @@ def _region(
         DiffStylerSettings(GUIDANCE),
     )  # fmt: skip
     result = blend(engine.decode(painted / engine.latent_scale), picture, mask)
-    inside, gray = mask.unsqueeze(-1), torch.full_like(picture, 0.5)
     before, after = (
-        gram_distance(gray.lerp(image, inside), style, parser) for image in (picture, result)
+        gram_distance(image, style.image, parser, person.face, style.face)
+        for image in (picture, result)
     )
-    edges = [boundary_artefact(image[0], mask[0]) for image in (picture, result)]
+    edge_before, edge_after = (boundary_artefact(image[0], mask[0]) for image in (picture, result))
     outside = prove(result, picture, mask).outside_max_abs_diff
-    return (
-        f"  hair alone: style distance {before:.4f} -> {after:.4f}, outside {outside}, "
-        f"edge {edges[0]:.4f} -> {edges[1]:.4f}"
-    )
+    return _Region(before, after, outside, edge_before, edge_after)
 
 
 def _trained(engine: DiffusersEngine, picture: Tensor, prompt: str, steps: int) -> StyleLora:

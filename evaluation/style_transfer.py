@@ -29,13 +29,20 @@ def layout_distance(image: Tensor, labels: Tensor, parser: FaceParser) -> float:
     return float((parsed != labels.to(parsed)).float().mean())
 
 
-def gram_distance(image: Tensor, style: Tensor, parser: FaceParser) -> float:
+def gram_distance(
+    image: Tensor,
+    style: Tensor,
+    parser: FaceParser,
+    mask: Tensor | None = None,
+    style_mask: Tensor | None = None,
+) -> float:
     """Distance of pictures' [1, H, W, 3] textures: mean relative difference of Gram matrices.
 
     On the parser's features at 1/8 and 1/16; 0 for the style itself, about 1 for an unrelated one.
+    Masks [1, H, W] limit it to a part of either picture.
     """
-    own, other = (gram_matrices(_features(picture, parser)) for picture in (image, style))
-    return relative_difference(own, other)
+    own = gram_matrices(_features(image, parser), mask)
+    return relative_difference(own, gram_matrices(_features(style, parser), style_mask))
 
 
 @torch.inference_mode()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .lab import rgb_to_lab
@@ -17,12 +18,20 @@ Extractor = Callable[[Tensor], list[Tensor] | Tensor]
 """From a picture [H, W, 3] to its Gram matrices [C, C], or to its embedding [D]."""
 
 
-def gram_matrices(features: Sequence[Tensor]) -> list[Tensor]:
+def gram_matrices(features: Sequence[Tensor], mask: Tensor | None = None) -> list[Tensor]:
     """Gram matrices [C, C] over C H W of one picture's features [1, C, H, W] (Gatys et al.,
     "Image Style Transfer Using Convolutional Neural Networks", equation 3).
+
+    With a mask [1, H, W] of the picture each place counts as far as the mask covers it.
     """
-    flat = [feature[0].flatten(1).double() for feature in features]
-    return [part @ part.T / part.numel() for part in flat]
+    matrices = []
+    for feature in features:
+        flat = feature[0].flatten(1).double()
+        shares = torch.ones_like(flat[0])
+        if mask is not None:
+            shares = F.interpolate(mask[None], feature.shape[2:], mode="area").flatten().double()
+        matrices.append((flat * shares) @ flat.T / (len(flat) * shares.sum()))
+    return matrices
 
 
 def gram_distance(own: Sequence[Tensor], other: Sequence[Tensor]) -> float:
@@ -41,7 +50,7 @@ def cosine_distance(own: Tensor, other: Tensor) -> float:
             f"Embeddings of {own.numel()} and of {other.numel()} numbers cannot be compared: two "
             "image encoders made them."
         )
-    return 1 - float(torch.nn.functional.cosine_similarity(own.double(), other.double(), dim=0))
+    return 1 - float(F.cosine_similarity(own.double(), other.double(), dim=0))
 
 
 def colour_statistics(pictures: Tensor) -> tuple[Tensor, Tensor]:

@@ -24,6 +24,16 @@ def test_a_gram_matrix_is_the_mean_product_of_channels():
     assert torch.allclose(gram, torch.einsum("ik,jk->ij", flat, flat) / 30)
 
 
+def test_under_a_mask_only_what_it_covers_counts():
+    feature, mask = random(1, 2, 4, 6), torch.zeros(1, 8, 12)
+    mask[:, :, :6] = 1
+    (left,) = gram_matrices([feature[..., :3]])
+    assert torch.allclose(gram_matrices([feature], mask)[0], left)
+    assert torch.equal(
+        gram_matrices([feature], torch.ones(1, 8, 12))[0], gram_matrices([feature])[0]
+    )
+
+
 def test_gram_matrices_forget_where_a_texture_is():
     feature = random(1, 4, 6, 6)
     moved = feature.roll((2, 3), (2, 3))
