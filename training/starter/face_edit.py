@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +20,62 @@ from ...engines.trainable import hash_weights
 from ...models.face_edit import read_face_edit
 from ..face_edit.config import FaceEditConfig
 from ..face_edit.trainer import train_face_edit
-from ..world.labels import FACE
+from ..world.captions import write_prompts
 from .dataset import PortraitSet
+from .inpainting import PARTS
 from .networks import build_scheduler
+
+RARE = {"hair": ("red", "grey", "white"), "skin": ("brown", "dark")}
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """One example: a portrait, the preset that is painted anew, and what its captions say."""
+
+    name: str
+    index: int
+    parts: str
+    captions: list[str]
+
+
+def choose_pictures(facts: list[dict]) -> Iterator[_Picture]:
+    """Each portrait with its face to paint, with its hair as well, and once more if it is rare.
+
+    Ordinary captions seldom name hair or skin, and few people have the rare colours: prompts that
+    name one thing each, and more of these people, are what teaches the words.
+    """
+    for index, fact in enumerate(facts):
+        captions, traits, prompts = fact["captions"], fact["traits"], write_prompts(fact["traits"])
+        bare_head = traits["hat"] == "none"
+        of_face = [text for trait, text in prompts.items() if trait != "hair"]
+        yield _Picture(f"{index:05}", index, "face", [*captions, *of_face])
+        if "hair" in prompts and bare_head:
+            naming = [text for text in captions if f"{traits['hair']} hair" in text]
+            hair = [prompts["hair"], *naming]
+            yield _Picture(f"{index:05}_hair", index, "face and hair", hair)
+        rare = [
+            prompts[trait]
+            for trait, looks in RARE.items()
+            if trait in prompts and traits[trait] in looks
+        ]
+        if rare and bare_head:
+            yield _Picture(f"{index:05}_rare", index, "face and hair", rare)
 
 
 def write_pictures(portraits: PortraitSet, folder: Path) -> None:
-    """Write portraits as pictures with masks and captions, those that are not there yet."""
+    """Write the examples as pictures with masks and captions, those that are not there yet."""
     folder.mkdir(parents=True, exist_ok=True)
-    for index, facts in enumerate(tqdm(portraits.facts, desc="write pictures", mininterval=5)):
-        text = folder / f"{index:05}.txt"
+    chosen = list(choose_pictures(portraits.facts))
+    for picture in tqdm(chosen, desc="write pictures", mininterval=5):
+        text = folder / f"{picture.name}.txt"
         if text.exists():
             continue
-        mask = np.isin(portraits.labels[index], FACE).astype(np.uint8) * 255
-        Image.fromarray(portraits.images[index]).save(folder / f"{index:05}.png")
-        Image.fromarray(mask).save(folder / f"{index:05}.mask.png")
-        # The caption comes last, under another name first: where it is, all is there.
+        mask = np.isin(portraits.labels[picture.index], PARTS[picture.parts]).astype(np.uint8) * 255
+        Image.fromarray(portraits.images[picture.index]).save(folder / f"{picture.name}.png")
+        Image.fromarray(mask).save(folder / f"{picture.name}.mask.png")
+        # The captions come last, under another name first: where they are, all is there.
         temporary = text.with_suffix(".part")
-        temporary.write_text("\n".join(facts["captions"]), encoding="utf-8")
+        temporary.write_text("\n".join(picture.captions), encoding="utf-8")
         os.replace(temporary, text)
 
 

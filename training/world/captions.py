@@ -144,6 +144,24 @@ def _caption(traits: dict, rng: np.random.Generator) -> str:
     return text
 
 
+def write_prompts(traits: dict) -> dict[str, str]:
+    """What a user would ask for to get the looks of a picture, one look a prompt, by trait."""
+    looks = {"skin": f"{traits['skin']} skin"}
+    if traits["hair"] != "none":
+        looks["hair"] = f"{traits['hair']} hair"
+    if traits["smile"]:
+        looks["smile"] = "a smile"
+    if traits["glasses"] != "none":
+        looks["glasses"] = traits["glasses"]
+    if traits["facial_hair"] != "none":
+        article = "" if traits["facial_hair"] == "stubble" else "a "
+        looks["facial_hair"] = article + traits["facial_hair"]
+    if traits["lipstick"] != "none":
+        looks["lipstick"] = f"{traits['lipstick']} lipstick"
+    medium = MEDIUM[traits["style"]][0]
+    return {trait: f"{medium} a {traits['sex']} with {look}" for trait, look in looks.items()}
+
+
 def write_scene_captions(people: list[tuple[bool, bool]], style: str, seed: int) -> list[str]:
     """Captions of a scene; people: (is a man, smiles) of each person."""
     rng = np.random.default_rng([0xCA9, 1, seed])

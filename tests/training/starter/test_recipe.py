@@ -9,7 +9,7 @@ import torch
 from visage.techniques.mask_weighted_loss import mask_weighted_loss
 from visage.training.starter.augment import MIRROR_PAIRS, mirror_labels
 from visage.training.starter.dataset import PortraitSet
-from visage.training.starter.face_edit import train_starter_face_edit
+from visage.training.starter.face_edit import choose_pictures, train_starter_face_edit
 from visage.training.starter.inpainting import encode_examples, random_mask
 from visage.training.starter.networks import (
     LATENT_SCALE,
@@ -144,9 +144,54 @@ def test_mask_weighted_loss_weighs_the_face_21_times_the_background():
     assert face / background == pytest.approx(1.05 / 0.05)
 
 
+TRAITS = {
+    "sex": "man",
+    "style": "photo",
+    "hair": "brown",
+    "skin": "fair",
+    "hat": "none",
+    "glasses": "none",
+    "smile": False,
+    "facial_hair": "none",
+    "lipstick": "none",
+}
+
+
+class TestFaceEditPictures:
+    def names(self, **traits) -> dict[str, tuple[str, list[str]]]:
+        fact = {"captions": ["a man with red hair", "a man"], "traits": {**TRAITS, **traits}}
+        return {one.name: (one.parts, one.captions) for one in choose_pictures([fact])}
+
+    def test_the_face_alone_has_captions_and_prompts_without_the_hair(self):
+        parts, captions = self.names(smile=True)["00000"]
+        assert parts == "face"
+        assert captions == [
+            "a man with red hair",
+            "a man",
+            "a photo of a man with fair skin",
+            "a photo of a man with a smile",
+        ]
+
+    def test_hair_is_painted_under_the_words_that_name_it(self):
+        named = ["a photo of a man with red hair", "a man with red hair"]
+        assert self.names(hair="red")["00000_hair"] == ("face and hair", named)
+
+    def test_rare_looks_come_once_more(self):
+        assert "00000_rare" not in self.names()
+        assert self.names(hair="grey", skin="dark")["00000_rare"][1] == [
+            "a photo of a man with grey hair",
+            "a photo of a man with dark skin",
+        ]
+
+    def test_hair_under_a_hat_or_none_is_not_painted(self):
+        assert self.names(hat="cap", hair="red").keys() == {"00000"}
+        assert self.names(hair="none").keys() == {"00000"}
+
+
 def test_face_edit_is_learnt_from_the_portraits(vae, tmp_path):
     data = portraits(4)
-    data = PortraitSet(data.images, data.labels, [{"captions": ["a face", "a man"]}] * 4)
+    fact = {"captions": ["a face", "a man"], "traits": {**TRAITS, "hair": "none"}}
+    data = PortraitSet(data.images, data.labels, [fact] * 4)
     tokenizer = train_tokenizer(["a face of a man"], 20, tmp_path / "tokenizer")
     heads = {"num_hidden_layers": 1, "num_attention_heads": 2}
     text = build_text_encoder({"hidden_size": 32, "intermediate_size": 32, **heads}, tokenizer)
@@ -157,7 +202,8 @@ def test_face_edit_is_learnt_from_the_portraits(vae, tmp_path):
     )
     assert len(kv) == 32 and any(value.any() for value in kv.values())
     assert adapter["w2.weight"].shape == (32, 32) and adapter["w2.weight"].any()
-    assert (tmp_path / "face_edit_pictures" / "00003.txt").read_text() == "a face\na man"
+    written = (tmp_path / "face_edit_pictures" / "00003.txt").read_text()
+    assert written == "a face\na man\na photo of a man with fair skin"
 
 
 def test_min_snr_weight_is_one_where_noise_dominates():
