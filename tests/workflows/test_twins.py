@@ -9,6 +9,8 @@ from visage.techniques.face_edit import FaceEditSettings
 
 WORKFLOWS = Path(visage.__file__).parent / "workflows"
 NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
+# Heights with the slider and with the banner; a node that grows lies over its neighbour.
+ROOM = {"VisagePixelBlend": 420, "VisageLoadStarter": 160}
 NOTES = ("Note", "MarkdownNote")
 BYPASSED = 4
 # Of nodes some of whose widgets take a link: the frontend keeps their values, and never uses them.
@@ -127,6 +129,12 @@ def test_nodes_lie_tidy_in_groups_without_overlap(name):
             and bottom <= group["bounding"][1] + group["bounding"][3]
         ]
         assert len(inside) == 1, f"{node['title']} is in {len(inside)} groups"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nodes_have_room_for_what_the_page_shows_on_them(name):
+    for node in canvas(name)["nodes"]:
+        assert node["size"][1] >= ROOM.get(node["type"], 0), node["title"]
 
 
 @pytest.mark.parametrize("name", NAMES)
