@@ -9,8 +9,13 @@ from visage.techniques.face_edit import FaceEditSettings
 
 WORKFLOWS = Path(visage.__file__).parent / "workflows"
 NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
-# Heights with the slider and with the banner; a node that grows lies over its neighbour.
-ROOM = {"VisagePixelBlend": 420, "VisageLoadStarter": 160}
+# Heights with slider, banner, plot or picture; a node that grows lies over its neighbour.
+ROOM = {
+    "VisagePixelBlend": 420,
+    "VisageLoadStarter": 160,
+    "VisageTradeoff": 430,
+    "VisageMosaicCompose": 460,
+}
 NOTES = ("Note", "MarkdownNote")
 BYPASSED = 4
 # Of nodes some of whose widgets take a link: the frontend keeps their values, and never uses them.
