@@ -29,7 +29,7 @@ SHOWN = (
 )
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WIDTH = 1900  # pixels
-LARGEST = 150_000  # bytes
+LARGEST = 200_000  # bytes
 MARGIN = 20
 TITLE = 30
 READY = "window.app?.graph && Object.keys(LiteGraph.registered_node_types).length > 100"
