@@ -11,7 +11,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import NamedTuple
@@ -23,6 +23,7 @@ from ..engines.comfyui_location import find_comfyui
 from ..engines.diffusers import DiffusersEngine
 from ..engines.diffusers_branches import DiffusersRun
 from ..engines.diffusers_lora import trainable_lora
+from ..engines.taps import Branch
 from ..evaluation.style_transfer import (
     boundary_artefact,
     gain_at_equal_style,
@@ -261,6 +262,7 @@ def _content_and_style(engine: DiffusersEngine, quick: bool) -> dict[str, float]
     """Mean content and style distances of each method, and the gain of injecting both."""
     styles, contents, steps = (1, 1, 5) if quick else (5, 20, 20)
     parser = load_face_parser(starter_file("face_parser"))
+    people = [_inverted(engine, index, steps) for index in range(contents)]
     found: dict[str, list[tuple[float, float]]] = {}
     regions: list[_Region] = []
     for number, style in enumerate(STYLES[1 : 1 + styles]):
@@ -268,13 +270,14 @@ def _content_and_style(engine: DiffusersEngine, quick: bool) -> dict[str, float]
         _say(f"style {number + 1} of {styles}: {style}")
         prompt = f"painting of <sss>, {shown.caption}"
         lora = _trained(engine, shown.image, prompt, 5 if quick else 200)
-        for index in range(min(contents, REGIONS)):
-            regions.append(_region(engine, lora, shown, index, parser, steps))
-        for index in range(contents):
-            for name, image, labels in _restyled(engine, lora, index, steps):
+        own = [_region(content, lora, shown, parser) for content in people[:REGIONS]]
+        _say(_summary(own))
+        regions += own
+        for index, content in enumerate(people):
+            for name, image in _restyled(content, lora, index):
                 point = (
                     gram_distance(image, shown.image, parser),
-                    layout_distance(image, labels, parser),
+                    layout_distance(image, content.person.labels, parser),
                 )
                 found.setdefault(name, []).append(point)
     _say(_summary(regions))
@@ -308,29 +311,49 @@ class _Region(NamedTuple):
     edge_after: float
 
 
+class _Inverted(NamedTuple):
+    """A person and the run that leads back to the picture, which no style changes."""
+
+    person: _Drawn
+    latent: Tensor
+    run: DiffusersRun
+    base: Base
+    trajectory: Trajectory
+
+
 @torch.inference_mode()
-def _region(
-    engine: DiffusersEngine,
-    lora: StyleLora,
-    style: _Drawn,
-    index: int,
-    parser: FaceParser,
-    steps: int,
-) -> _Region:
-    """A person's face in a style, compared with the face there."""
+def _inverted(engine: DiffusersEngine, index: int, steps: int) -> _Inverted:
     person = _picture(index)
-    picture, mask = person.image, soften(person.face, 1.0)
-    latent = engine.encode(picture) * engine.latent_scale
+    latent = engine.encode(person.image) * engine.latent_scale
     run = DiffusersRun(engine, latent.shape)
-    texts = engine.encode_text([NEGATIVE, f"painting of <sss>, {person.caption}", ""])
-    empty, styled = run.branch(texts[2:]), run.branch(texts[:2], lora)
+    empty = run.branch(engine.encode_text([""]))
     trajectory = invert(latent, empty, run.alphas, steps, 2 * steps)
-    weights = region_weights(latent_mask(mask).unsqueeze(0))
+    return _Inverted(person, latent, run, Base(empty), trajectory)
+
+
+def _styled(content: _Inverted, lora: StyleLora) -> Branch:
+    engine, caption = content.run.engine, content.person.caption
+    texts = engine.encode_text([NEGATIVE, f"painting of <sss>, {caption}"])
+    return content.run.branch(texts, lora)
+
+
+def _painted(content: _Inverted, weights: Tensor, style: Style) -> Tensor:
+    """The person in a style, [1, S, S, 3]."""
+    run = content.run
     painted = stylize(
-        trajectory, weights, [Style(styled)], Base(empty), run.alphas, run.attention_layers,
+        content.trajectory, weights, [style], content.base, run.alphas, run.attention_layers,
         DiffStylerSettings(GUIDANCE),
     )  # fmt: skip
-    result = blend(engine.decode(painted / engine.latent_scale), picture, mask)
+    return run.engine.decode(painted / run.engine.latent_scale)
+
+
+@torch.inference_mode()
+def _region(content: _Inverted, lora: StyleLora, style: _Drawn, parser: FaceParser) -> _Region:
+    """A person's face in a style, compared with the face there."""
+    person = content.person
+    picture, mask = person.image, soften(person.face, 1.0)
+    weights = region_weights(latent_mask(mask).unsqueeze(0))
+    result = blend(_painted(content, weights, Style(_styled(content, lora))), picture, mask)
     before, after = (
         gram_distance(image, style.image, parser, person.face, style.face)
         for image in (picture, result)
@@ -348,14 +371,11 @@ def _trained(engine: DiffusersEngine, picture: Tensor, prompt: str, steps: int) 
 
 
 @torch.inference_mode()
-def _restyled(engine: DiffusersEngine, lora: StyleLora, index: int, steps: int):
-    """A person under every method: name, picture [1, S, S, 3], labels."""
-    picture, labels, caption = _picture(index)
-    latent = engine.encode(picture) * engine.latent_scale
-    run = DiffusersRun(engine, latent.shape)
-    texts = engine.encode_text([NEGATIVE, f"painting of <sss>, {caption}", ""])
-    empty, styled = run.branch(texts[2:]), run.branch(texts[:2], lora)
-    trajectory = invert(latent, empty, run.alphas, steps, 2 * steps)
+def _restyled(content: _Inverted, lora: StyleLora, seed: int) -> Iterator[tuple[str, Tensor]]:
+    """A person under every method: name, picture [1, S, S, 3]."""
+    yield "unchanged", content.person.image
+    engine, latent = content.run.engine, content.latent
+    styled = _styled(content, lora)
     everywhere = torch.ones(1, 1, 1, *latent.shape[-2:])
     methods = {
         "injection off": (0.0, 0.0),
@@ -367,20 +387,13 @@ def _restyled(engine: DiffusersEngine, lora: StyleLora, index: int, steps: int):
         "both, 80 % of steps": (0.8, 0.8),
     }
     for name, shares in methods.items():
-        painted = stylize(
-            trajectory, everywhere, [Style(styled, None, *shares)], Base(empty), run.alphas,
-            run.attention_layers, DiffStylerSettings(GUIDANCE),
-        )  # fmt: skip
-        yield name, engine.decode(painted / engine.latent_scale), labels
+        yield name, _painted(content, everywhere, Style(styled, None, *shares))
     painter = _Painter(engine, latent.shape, [])
-    noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(index))
+    noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(seed))
+    timesteps = content.trajectory.timesteps
     for skipped in SKIPPED:
-        left = trajectory.timesteps[int(skipped * steps) :]
-        alpha = level_alpha(run.alphas, left[0])
+        left = timesteps[int(skipped * len(timesteps)) :]
+        alpha = level_alpha(content.run.alphas, left[0])
         noisy = alpha**0.5 * latent + (1 - alpha) ** 0.5 * noise
         painted = _sample(painter, noisy, left, styled)
-        yield (
-            f"image to image from {skipped:.0%}",
-            engine.decode(painted / engine.latent_scale),
-            labels,
-        )
+        yield f"image to image from {skipped:.0%}", engine.decode(painted / engine.latent_scale)

@@ -110,13 +110,13 @@ def run(page: Page) -> None:
     page.evaluate(
         """async () => {
             const { api } = await import('/scripts/api.js');
-            window.ended = new Promise((resolve, reject) => {
-                api.addEventListener('execution_success', resolve);
+            const ended = new Promise((resolve, reject) => {
+                api.addEventListener('execution_success', resolve, { once: true });
                 api.addEventListener('execution_error', ({ detail }) =>
-                    reject(detail.exception_message));
+                    reject(detail.exception_message), { once: true });
             });
             await app.queuePrompt(0);
-            await window.ended;
+            await ended;
         }"""
     )
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 
@@ -59,6 +60,24 @@ def cosine_rate(step: int, steps: int, warm_up: int = 100) -> float:
         return (step + 1) / warm_up
     progress = (step - warm_up) / max(1, steps - warm_up)
     return 0.5 * (1 + float(torch.cos(torch.tensor(progress * torch.pi))))
+
+
+def descend(
+    loss: Tensor,
+    optimizer: torch.optim.Optimizer,
+    rate: float,
+    parameters: Iterable[torch.nn.Parameter],
+    longest: float = 1.0,
+) -> None:
+    """Take one step down the gradient of `loss` at learning rate `rate`; the gradient of
+    `parameters` is shortened to the norm `longest`.
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(parameters, longest)
+    optimizer.step()
 
 
 def trapezoid_rate(step: int, steps: int, warm_up: int = 100, cool_down: float = 0.25) -> float:

@@ -64,3 +64,20 @@ def face_edit():
         return FaceEditWeights(kv, adapter, {})
 
     return make
+
+
+@pytest.fixture(scope="session")
+def sdxl_unet(comfy):
+    """SDXL's UNet as ComfyUI builds it, without values."""
+    from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
+
+    with torch.device("meta"):
+        return UNetModel(
+            image_size=32, in_channels=4, out_channels=4, model_channels=320,
+            num_res_blocks=[2, 2, 2], channel_mult=[1, 2, 4], num_head_channels=64,
+            use_spatial_transformer=True, use_linear_in_transformer=True, legacy=False,
+            transformer_depth=[0, 0, 2, 2, 10, 10], transformer_depth_middle=10,
+            transformer_depth_output=[0, 0, 0, 2, 2, 2, 10, 10, 10], context_dim=2048,
+            adm_in_channels=2816, num_classes="sequential", device="meta",
+            operations=comfy.ops.disable_weight_init,
+        )  # fmt: skip

@@ -78,23 +78,11 @@ def described(path) -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def sdxl_file(comfy, tmp_path_factory):
+def sdxl_file(sdxl_unet, tmp_path_factory):
     """An SDXL checkpoint with its whole UNet: 5 GB by its header, and a hole in the disk."""
-    from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
-
-    with torch.device("meta"):
-        network = UNetModel(
-            image_size=32, in_channels=4, out_channels=4, model_channels=320,
-            num_res_blocks=[2, 2, 2], channel_mult=[1, 2, 4], num_head_channels=64,
-            use_spatial_transformer=True, use_linear_in_transformer=True, legacy=False,
-            transformer_depth=[0, 0, 2, 2, 10, 10], transformer_depth_middle=10,
-            transformer_depth_output=[0, 0, 0, 2, 2, 2, 10, 10, 10], context_dim=2048,
-            adm_in_channels=2816, num_classes="sequential", device="meta",
-            operations=comfy.ops.disable_weight_init,
-        )  # fmt: skip
     shapes = {
         f"model.diffusion_model.{name}": list(value.shape)
-        for name, value in network.state_dict().items()
+        for name, value in sdxl_unet.state_dict().items()
     }
     shapes |= SDXL_PARTS
     header, end = {}, 0

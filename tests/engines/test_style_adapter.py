@@ -386,25 +386,14 @@ def test_shares_of_a_run_are_comfyuis(comfyui_models, diffusers_engine):
         assert diffusers_engine.noise_schedule.sigma_at(share) == pytest.approx(expected, rel=1e-5)
 
 
-def test_sdxls_layers_are_found_in_the_files_order(comfy):
+def test_sdxls_layers_are_found_in_the_files_order(sdxl_unet):
     """On the way down, up and in the middle, in blocks of two and of ten transformers."""
     from types import SimpleNamespace
 
-    from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
     from visage.engines.comfyui_adapter import cross_attention
     from visage.techniques.style_adapter import SDXL_BLOCKS
 
-    with torch.device("meta"):
-        network = UNetModel(
-            image_size=32, in_channels=4, out_channels=4, model_channels=320,
-            num_res_blocks=[2, 2, 2], channel_mult=[1, 2, 4], num_head_channels=64,
-            use_spatial_transformer=True, use_linear_in_transformer=True, legacy=False,
-            transformer_depth=[0, 0, 2, 2, 10, 10], transformer_depth_middle=10,
-            transformer_depth_output=[0, 0, 0, 2, 2, 2, 10, 10, 10], context_dim=2048,
-            adm_in_channels=2816, num_classes="sequential", device="meta",
-            operations=comfy.ops.disable_weight_init,
-        )  # fmt: skip
-    layers = cross_attention(SimpleNamespace(model=SimpleNamespace(diffusion_model=network)))
+    layers = cross_attention(SimpleNamespace(model=SimpleNamespace(diffusion_model=sdxl_unet)))
     widths = [layer.to_k.weight.shape[0] for *_, layer in layers]
     assert widths == [640] * 4 + [1280] * 50 + [640] * 6 + [1280] * 10
     assert {block for block, *_ in layers} == set(SDXL_BLOCKS)

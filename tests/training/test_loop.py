@@ -12,6 +12,7 @@ from visage.training.loop import (
     AveragedWeights,
     Run,
     cosine_rate,
+    descend,
     step_generator,
     train,
     trapezoid_rate,
@@ -103,3 +104,15 @@ def test_average_follows_the_network():
     for _ in range(200):
         average.update(network)
     assert average.weights["weight"].item() == pytest.approx(3.0, abs=1e-3)
+
+
+def test_a_step_has_its_rate_and_a_gradient_of_limited_length():
+    weight = torch.nn.Parameter(torch.zeros(2))
+    optimizer = torch.optim.SGD([weight], lr=123.0)
+    for _ in range(2):  # gradients of the step before are forgotten
+        weight.data.zero_()
+        descend((weight * torch.tensor([30.0, 40.0])).sum(), optimizer, 0.1, [weight], 5.0)
+        assert torch.allclose(weight, torch.tensor([-0.3, -0.4]), atol=1e-5)
+    weight.data.zero_()
+    descend((weight * torch.tensor([0.3, 0.4])).sum(), optimizer, 1.0, [weight], 5.0)
+    assert torch.allclose(weight, torch.tensor([-0.3, -0.4]))

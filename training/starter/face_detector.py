@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...models.face_detector import STRIDE, DetectorNetwork
 from ...models.small_network import as_pixels
-from ..loop import AveragedWeights, Run, train, trapezoid_rate
+from ..loop import AveragedWeights, Run, descend, train, trapezoid_rate
 from ..world import portrait_landmarks
 from ..world.labels import face_box
 from .augment import degrade, jitter_colour
@@ -242,16 +242,12 @@ def train_face_detector(
             for picture in drawn
         ]
         truth = [torch.from_numpy(np.stack(t)) for t in zip(*map(targets, drawn), strict=True)]
-        for group in optimizer.param_groups:
-            group["lr"] = recipe["learning_rate"] * trapezoid_rate(step, run.steps)
         pixels = as_pixels(torch.from_numpy(np.stack(shown)))
         with torch.autocast("cpu", torch.bfloat16):
             outputs = network(pixels.contiguous(memory_format=torch.channels_last))
         heat, told = detection_loss(outputs, *truth)
-        optimizer.zero_grad(set_to_none=True)
-        (heat + told).backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimizer.step()
+        rate = recipe["learning_rate"] * trapezoid_rate(step, run.steps)
+        descend(heat + told, optimizer, rate, network.parameters(), 5.0)
         average.update(network)
         return {"heat": heat.item(), "numbers": told.item()}
 

@@ -25,7 +25,7 @@ from ...models.face_embedder import (
     similarity,
 )
 from ...models.small_network import as_pixels
-from ..loop import AveragedWeights, Run, train, trapezoid_rate
+from ..loop import AveragedWeights, Run, descend, train, trapezoid_rate
 from ..world import STYLES, portrait_landmarks, sample_person
 from ..world.identity import EYE_COLOURS
 from ..world.styles import stylise
@@ -122,8 +122,6 @@ def train_face_embedder(recipe: dict[str, Any], seed: int, people: PortraitSet, 
         drawn = rng.integers(len(people.images), size=recipe["batch"])
         faces = np.stack([draw_face(recipe, people, matrices, index, rng) for index in drawn])
         who = torch.from_numpy(numbers[drawn])
-        for group in optimizer.param_groups:
-            group["lr"] = recipe["learning_rate"] * trapezoid_rate(step, run.steps)
         pixels = as_pixels(torch.from_numpy(faces)).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
             vectors = network(pixels)
@@ -135,10 +133,8 @@ def train_face_embedder(recipe: dict[str, Any], seed: int, people: PortraitSet, 
         named = namer(F.normalize(vectors) * math.sqrt(dimensions))
         wrong = (named - parameters[who]).square().mean()
         loss = F.cross_entropy(logits, who) + recipe["parameter_weight"] * wrong
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimizer.step()
+        rate = recipe["learning_rate"] * trapezoid_rate(step, run.steps)
+        descend(loss, optimizer, rate, network.parameters(), 5.0)
         average.update(network)
         found = (cosine.argmax(1) == who).float().mean()
         return {"loss": loss.item(), "parameter_mse": wrong.item(), "accuracy": found.item()}

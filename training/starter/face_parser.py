@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...models.bisenet import BiSeNet
-from ..loop import AveragedWeights, Run, cosine_rate, train
+from ..loop import AveragedWeights, Run, cosine_rate, descend, train
 from .augment import degrade, jitter_colour, mirror_labels
 from .dataset import PortraitSet, photographs
 
@@ -126,17 +126,13 @@ def train_face_parser(recipe: dict[str, Any], seed: int, portraits: PortraitSet,
         examples = [draw_example(recipe, portraits, photos, rng) for _ in range(recipe["batch"])]
         pictures = normalise(np.stack([picture for picture, _ in examples]))
         labels = every_other(torch.from_numpy(np.stack([labels for _, labels in examples]))).long()
-        for group in optimizer.param_groups:
-            group["lr"] = recipe["learning_rate"] * cosine_rate(step, run.steps)
         with torch.autocast("cpu", torch.bfloat16):
             outputs = network(
                 pictures.contiguous(memory_format=torch.channels_last), labels.shape[1:]
             )
         loss = parsing_loss(outputs, labels, weights)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimizer.step()
+        rate = recipe["learning_rate"] * cosine_rate(step, run.steps)
+        descend(loss, optimizer, rate, network.parameters(), 5.0)
         average.update(network)
         known = labels != IGNORE
         right = (outputs[0].argmax(1) == labels)[known].float().mean()

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from ..loop import AveragedWeights, Run, train, trapezoid_rate
+from ..loop import AveragedWeights, Run, descend, train, trapezoid_rate
 from ..world import STYLES
 from ..world.styles import stylise
 from .augment import jitter_colour
@@ -152,8 +152,6 @@ def train_image_encoder(recipe: dict[str, Any], seed: int, people: PortraitSet, 
 
     def take_step(step: int) -> dict[str, float]:
         pixels, styles = draw(step)
-        for group in optimizer.param_groups:
-            group["lr"] = recipe["learning_rate"] * trapezoid_rate(step, run.steps)
         with torch.autocast("cpu", torch.bfloat16):
             embeds = network(pixel_values=pixels).image_embeds
         embeds = embeds.float()
@@ -161,10 +159,8 @@ def train_image_encoder(recipe: dict[str, Any], seed: int, people: PortraitSet, 
         contrast = style_contrast(F.normalize(embeds), styles, 0.1)
         colours = F.mse_loss(painter(embeds), quarter_colours(pixels))
         loss = F.cross_entropy(named, styles) + 0.5 * contrast + colours
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
+        rate = recipe["learning_rate"] * trapezoid_rate(step, run.steps)
+        descend(loss, optimizer, rate, network.parameters())
         average.update(network)
         right = (named.argmax(1) == styles).float().mean()
         return {

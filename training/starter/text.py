@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..loop import Run, cosine_rate, train
+from ..loop import Run, cosine_rate, descend, train
 from .networks import build_text_encoder
 from .tokenizer import tokenize
 
@@ -55,16 +55,12 @@ def train_text(
         ids = tokenize(tokenizer, captions)
         # Tokens only see what stands before them, so the common padding can be left out.
         longest = int((ids != tokenizer.eos_token_id).sum(1).max()) + 1
-        for group in optimizer.param_groups:
-            group["lr"] = recipe["learning_rate"] * cosine_rate(step, run.steps)
         with torch.autocast("cpu", torch.bfloat16):
             pooled = encoder(input_ids=ids[:, :longest]).pooler_output
             logits = head(pooled)
         loss = F.binary_cross_entropy_with_logits(logits.float(), targets[chosen])
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
+        rate = recipe["learning_rate"] * cosine_rate(step, run.steps)
+        descend(loss, optimizer, rate, parameters)
         return {"loss": loss.item()}
 
     train(run, {"encoder": encoder, "head": head, "optimizer": optimizer}, take_step)

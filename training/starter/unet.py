@@ -16,7 +16,7 @@ from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import Tensor
 
-from ..loop import AveragedWeights, Run, step_generator, train, trapezoid_rate
+from ..loop import AveragedWeights, Run, descend, step_generator, train, trapezoid_rate
 from .inpainting import LatentSet
 from .networks import build_scheduler, build_unet, silence
 from .tokenizer import tokenize
@@ -94,8 +94,6 @@ def train_unet(
             examples, recipe["batch"], step, seed, scheduler
         )
         ids = tokenize(tokenizer, draw_captions(facts, portraits, recipe["caption_dropout"], rng))
-        for group in optimizer.param_groups:
-            group["lr"] = recipe["learning_rate"] * trapezoid_rate(step, run.steps)
         with torch.autocast("cpu", torch.bfloat16):
             with torch.no_grad():
                 text = text_encoder(input_ids=ids).last_hidden_state
@@ -105,10 +103,8 @@ def train_unet(
         # Outside the mask the answer is given; most of the loss belongs inside.
         weight = weight * (0.25 + shown[:, 4:5])
         loss = (weight * (predicted - noise).square()).mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
-        optimizer.step()
+        rate = recipe["learning_rate"] * trapezoid_rate(step, run.steps)
+        descend(loss, optimizer, rate, unet.parameters())
         average.update(unet)
         plain = (predicted.detach() - noise).square().mean()
         return {"loss": loss.item(), "mse": plain.item()}

@@ -16,7 +16,7 @@ from diffusers.models.attention_processor import Attention
 from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 
-from ..loop import AveragedWeights, Run, train, trapezoid_rate
+from ..loop import AveragedWeights, Run, descend, train, trapezoid_rate
 from .augment import jitter_colour, random_crop
 from .dataset import PortraitSet, photographs
 from .networks import LATENT_SCALE, build_vae, silence
@@ -137,8 +137,6 @@ def train_vae(recipe: dict[str, Any], seed: int, size: int, portraits: PortraitS
     def take_step(step: int) -> dict[str, float]:
         rng = np.random.default_rng([seed, 1, step])
         pixels = _batch(recipe, portraits, photos, rng)
-        for group in optimizer.param_groups:
-            group["lr"] = recipe["learning_rate"] * trapezoid_rate(step, run.steps)
         noise_source = torch.Generator().manual_seed(int(rng.integers(2**31)))
         with torch.autocast("cpu", torch.bfloat16):
             posterior = vae.encode(pixels.contiguous(memory_format=torch.channels_last))
@@ -146,10 +144,8 @@ def train_vae(recipe: dict[str, Any], seed: int, size: int, portraits: PortraitS
             decoded = vae.decode(distribution.sample(noise_source)).sample.float()
         divergence = distribution.kl().mean() / distribution.mean[0].numel()
         loss = reconstruction_loss(decoded, pixels) + recipe["kl_weight"] * divergence
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        optimizer.step()
+        rate = recipe["learning_rate"] * trapezoid_rate(step, run.steps)
+        descend(loss, optimizer, rate, vae.parameters())
         average.update(vae)
         return {"loss": loss.item(), "psnr": _psnr(decoded.detach(), pixels)}
 
@@ -178,18 +174,14 @@ def train_decoder(
     def take_step(step: int) -> dict[str, float]:
         rng = np.random.default_rng([seed, 3, step])
         pixels = _batch(recipe, portraits, photos, rng)
-        for group in optimizer.param_groups:
-            group["lr"] = recipe["learning_rate"] * trapezoid_rate(step, run.steps)
         with torch.autocast("cpu", torch.bfloat16):
             with torch.no_grad():
                 shown = pixels.contiguous(memory_format=torch.channels_last)
                 latents = vae.encode(shown).latent_dist.mode()
             decoded = vae.decode(latents).sample.float()
         loss = reconstruction_loss(decoded, pixels)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
-        optimizer.step()
+        rate = recipe["learning_rate"] * trapezoid_rate(step, run.steps)
+        descend(loss, optimizer, rate, decoder.parameters())
         average.update(decoder)
         return {"loss": loss.item(), "psnr": _psnr(decoded.detach(), pixels)}
 
