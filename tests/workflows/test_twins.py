@@ -15,6 +15,7 @@ ROOM = {
     "VisageLoadStarter": 160,
     "VisageTradeoff": 430,
     "VisageMosaicCompose": 460,
+    "VisageCompare": 500,
 }
 NOTES = ("Note", "MarkdownNote")
 BYPASSED = 4
