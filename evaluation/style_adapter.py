@@ -23,10 +23,11 @@ from ..models.ip_adapter import IPAdapter
 from ..techniques.face_mask import face_mask
 from ..techniques.soft_inpaint import inpaint_condition
 from ..techniques.style_adapter import StyleSettings
+from ..techniques.style_score import gram_distance
 from ..training.world import STYLES
 from ..training.world.portrait import Portrait
 from .held_out import as_batch, held_out
-from .style_transfer import gram_distance
+from .style_transfer import texture
 
 STEPS = 12
 GUIDANCE = 3.0
@@ -160,7 +161,8 @@ def _judge(
     style = as_batch([reference.image])
     drawn = who(result, content)
     own, other = who(as_batch([content.image]), content), who(style, reference)
-    return gram_distance(result, style, parts.parser), float(drawn @ own), float(drawn @ other)
+    apart = gram_distance(texture(result, parts.parser), texture(style, parts.parser))
+    return apart, float(drawn @ own), float(drawn @ other)
 
 
 def _since(

@@ -16,8 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..models.face_parser import FaceParser
-from ..techniques.style_score import gram_distance as relative_difference
 from ..techniques.style_score import gram_matrices
+
+Texture = list[Tensor]
+"""Gram matrices [C, C] of one picture's features, one for each level."""
 
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
@@ -29,20 +31,17 @@ def layout_distance(image: Tensor, labels: Tensor, parser: FaceParser) -> float:
     return float((parsed != labels.to(parsed)).float().mean())
 
 
-def gram_distance(
-    image: Tensor,
-    style: Tensor,
-    parser: FaceParser,
-    mask: Tensor | None = None,
-    style_mask: Tensor | None = None,
-) -> float:
-    """Distance of pictures' [1, H, W, 3] textures: mean relative difference of Gram matrices.
+def texture(image: Tensor, parser: FaceParser, mask: Tensor | None = None) -> Texture:
+    """Gram matrices of the parser's features at 1/8 and 1/16 of a picture [1, H, W, 3].
 
-    On the parser's features at 1/8 and 1/16; 0 for the style itself, about 1 for an unrelated one.
-    Masks [1, H, W] limit it to a part of either picture.
+    A mask [1, H, W] limits it to a part. Two textures are compared by `style_score.gram_distance`.
     """
-    own = gram_matrices(_features(image, parser), mask)
-    return relative_difference(own, gram_matrices(_features(style, parser), style_mask))
+    return gram_matrices(_features(image, parser), mask)
+
+
+def mean_texture(textures: Sequence[Texture]) -> Texture:
+    """What the textures of several pictures in one style have in common, whatever they show."""
+    return [torch.stack(level).mean(dim=0) for level in zip(*textures, strict=True)]
 
 
 @torch.inference_mode()

@@ -7,11 +7,13 @@ import torch
 from visage.evaluation.style_transfer import (
     boundary_artefact,
     gain_at_equal_style,
-    gram_distance,
     layout_distance,
+    mean_texture,
+    texture,
 )
 from visage.models.bisenet import BiSeNet
 from visage.models.face_parser import FaceParser
+from visage.techniques.style_score import gram_distance
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +33,31 @@ def test_layout_is_what_the_parser_no_longer_sees_as_drawn():
 
 
 def test_textures_differ_from_others_and_not_from_themselves(parser):
-    noise = torch.rand(1, 64, 64, 3)
-    assert gram_distance(noise, noise, parser) == 0
-    other = torch.rand(1, 64, 64, 3)
-    flat = torch.full((1, 64, 64, 3), 0.5)
-    assert gram_distance(other, noise, parser) < gram_distance(flat, noise, parser)
+    noise = texture(torch.rand(1, 64, 64, 3), parser)
+    other = texture(torch.rand(1, 64, 64, 3), parser)
+    flat = texture(torch.full((1, 64, 64, 3), 0.5), parser)
+    assert gram_distance(noise, noise) == 0
+    assert gram_distance(other, noise) < gram_distance(flat, noise)
+
+
+def test_a_mask_limits_a_texture_to_its_part(parser):
+    left = torch.zeros(1, 64, 64)
+    left[..., :32] = 1
+    picture = torch.full((1, 64, 64, 3), 0.5)
+    picture[:, :, :32] = torch.rand(1, 64, 32, 3)
+    whole = texture(picture, parser)
+    assert gram_distance(texture(picture, parser, torch.ones_like(left)), whole) < 1e-6
+    one, other = texture(picture, parser, left), texture(picture, parser, 1 - left)
+    assert gram_distance(one, other) > 0.05
+    halves = [(own + rest) / 2 for own, rest in zip(one, other, strict=True)]
+    assert gram_distance(halves, whole) < 1e-6
+
+
+def test_mean_texture_is_the_mean_at_every_level():
+    one, two = [torch.zeros(2, 2), torch.ones(3, 3)], [torch.ones(2, 2), torch.ones(3, 3)]
+    first, second = mean_texture([one, two])
+    assert torch.equal(first, torch.full((2, 2), 0.5))
+    assert torch.equal(second, torch.ones(3, 3))
 
 
 def test_gain_compares_at_the_same_style():
