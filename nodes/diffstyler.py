@@ -29,7 +29,7 @@ from ..techniques.diffstyler import (
     Base,
     DiffStylerSettings,
     Style,
-    latent_mask,
+    cell_weights,
     region_weights,
     stylize,
 )
@@ -410,10 +410,9 @@ class VisageDiffStyler(io.ComfyNode):
         )  # fmt: skip
         _require_same_model(model, trajectory)
         masks = torch.stack([_fitted_mask(region, trajectory.picture) for region in regions])
-        cells = torch.stack([latent_mask(_padded(mask), mask_mode) for mask in masks])
-        weights = region_weights(cells)
+        weights = cell_weights(torch.stack([_padded(mask) for mask in masks]), mask_mode)
         result = _paint(model, trajectory, regions, weights, settings, lora_in_hooked)
-        pixels = region_weights(masks.unsqueeze(2)).squeeze(2)
+        pixels = region_weights(masks)
         overlay = torch.stack(
             [
                 draw_regions(

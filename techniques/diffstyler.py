@@ -110,12 +110,27 @@ def latent_mask(mask: Tensor, mode: str = "soft") -> Tensor:
 
 
 def region_weights(masks: Tensor) -> Tensor:
-    """Weights [K, B, 1, h, w] of masks [K, B, 1, h, w] which sum to at most 1: later wins."""
+    """Weights [K, B, ...] of masks [K, B, ...] which sum to at most 1: later wins.
+
+    An earlier mask has what the later ones leave, M~_k = min(M_k, 1 - sum_(j>k) M~_j): where masks
+    are 0 or 1 that is the product above, and soft edges that meet leave no gap between them.
+    """
     weights, left = [], torch.ones_like(masks[0])
     for mask in reversed(masks):
-        weights.append(mask * left)
-        left = left * (1 - mask)
+        weights.append(torch.minimum(mask, left))
+        left = left - weights[-1]
     return torch.stack(weights[::-1])
+
+
+def cell_weights(masks: Tensor, mode: str = "soft") -> Tensor:
+    """Weights [K, B, 1, H/8, W/8] of masks [K, B, H, W], as `latent_mask` makes cells of them.
+
+    "soft" cells have each region's share of their pixels, where later wins; the other modes' cells
+    belong to the last region that has them.
+    """
+    if mode == "soft":
+        return torch.stack([latent_mask(mask, mode) for mask in region_weights(masks)])
+    return region_weights(torch.stack([latent_mask(mask, mode) for mask in masks]))
 
 
 def injected_steps(share: float, steps: int) -> int:

@@ -12,6 +12,7 @@ from visage.techniques.diffstyler import (
     Base,
     DiffStylerSettings,
     Style,
+    cell_weights,
     latent_mask,
     region_weights,
     stylize,
@@ -207,6 +208,9 @@ class TestMerge:
         masks[0], masks[1, ..., :3], masks[2, ..., :2] = 1, 0.5, 1
         weights = region_weights(masks)[:, 0, 0, 0]
         assert weights.tolist() == [[0, 0, 0.5, 1], [0, 0, 0.5, 0], [1, 1, 0, 0]]
+        feathers = torch.tensor([0.25, 0.5, 1]).view(1, 1, 1, 1, 3)
+        met = region_weights(torch.cat((1 - feathers, feathers)))
+        assert (met.sum(dim=0) == 1).all(), "no gap where soft edges meet"
         many = region_weights(torch.rand(12, 2, 1, 8, 8))
         assert many.min() >= 0
         assert many.sum(dim=0).max() <= 1 + 1e-6
@@ -247,6 +251,15 @@ class TestMasks:
     def test_unknown_choices_are_named(self):
         with pytest.raises(ValueError, match="soft, half, official"):
             latent_mask(torch.zeros(1, 8, 8), "hard")
+
+    def test_regions_share_the_cells_in_which_they_meet(self):
+        masks = torch.zeros(2, 1, 8, 24)
+        masks[0, ..., :14], masks[1, ..., 10:] = 1, 1
+        soft, half, official = (
+            cell_weights(masks, mode)[:, 0, 0, 0].tolist() for mode in ("soft", "half", "official")
+        )
+        assert soft == [[1, 0.25, 0], [0, 0.75, 1]]
+        assert half == official == [[1, 0, 0], [0, 1, 1]]
         with pytest.raises(ValueError, match="background.*latent, base, base_cfg1"):
             replace(DiffStylerSettings(), background="none")
 
