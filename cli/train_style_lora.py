@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+PAPER_RATE = 2e-4
+STARTER_RATE = 1e-3
+
 
 def add_style_lora_command(kinds: argparse._SubParsersAction) -> None:
     """Add `visage train style-lora`."""
@@ -26,7 +29,11 @@ def add_style_lora_command(kinds: argparse._SubParsersAction) -> None:
     )
     command.add_argument("--rank", type=int, default=16, help="size of the LoRA (%(default)s)")
     command.add_argument("--steps", type=int, default=200, help="training steps (%(default)s)")
-    command.add_argument("--learning-rate", type=float, default=2e-4, help="(%(default)s)")
+    command.add_argument(
+        "--learning-rate",
+        type=float,
+        help=f"(default: {PAPER_RATE:g}; {STARTER_RATE:g} for the starter, which is narrow)",
+    )
     command.add_argument(
         "--size", type=int, help="short side in pixels (default: the base model's own size)"
     )
@@ -76,8 +83,9 @@ def run_style_lora(args: argparse.Namespace) -> None:
     dtype = torch.bfloat16 if args.precision == "bf16" else torch.float32
     engine = DiffusersEngine.load(args.model or STARTER, dtype=dtype, device=device)
     size = args.size or 8 * engine.unet.config.sample_size
+    rate = args.learning_rate or (PAPER_RATE if args.model else STARTER_RATE)
     settings = StyleLoraSettings(
-        args.prompt, args.rank, args.steps, args.learning_rate, size, args.crops, args.seed
+        args.prompt, args.rank, args.steps, rate, size, args.crops, args.seed
     )
     picture = torch.from_numpy(pixels).unsqueeze(0) / 255
     latents = style_latents(picture, engine.encode, engine.latent_scale, size)

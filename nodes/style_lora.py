@@ -62,7 +62,8 @@ class VisageTrainStyleLora(io.ComfyNode):
                     max=1.0,
                     step=1e-5,
                     round=False,
-                    tooltip="How far one step goes. Lower it when the loss climbs.",
+                    tooltip="How far one step goes. Lower it when the loss climbs; the starter's "
+                    "narrow layers want 0.001.",
                 ),
                 io.Int.Input(
                     "size",
