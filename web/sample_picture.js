@@ -8,7 +8,9 @@ const SAMPLES = [
   "visage_astronaut.png",
   "visage_group.png",
   "visage_portrait.png",
+  "visage_style_ink.png",
   "visage_style_mosaic.png",
+  "visage_style_pencil.png",
   "visage_style_watercolour.png",
 ];
 let added = false;
