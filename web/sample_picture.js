@@ -9,7 +9,6 @@ const SAMPLES = [
   "visage_group.png",
   "visage_portrait.png",
   "visage_style_ink.png",
-  "visage_style_mosaic.png",
   "visage_style_pencil.png",
   "visage_style_watercolour.png",
 ];
