@@ -95,6 +95,7 @@ def train_style_lora(
     metadata = {
         "ss_network_dim": str(settings.rank),
         "ss_network_alpha": str(settings.rank),
+        "ss_learning_rate": f"{settings.learning_rate:g}",
         "visage.prompt": settings.prompt,
         "visage.steps": str(settings.steps),
     }

@@ -26,6 +26,14 @@ def test_writes_a_lora_beside_the_picture(picture, random_starter, capsys):
     assert "exists already" in capsys.readouterr().err
 
 
+def test_the_narrow_starter_learns_faster(picture, random_starter):
+    few = ["--steps", "1", "--rank", "2", "--size", "64"]
+    for model, rate in (([], "0.001"), (["--model", str(random_starter)], "0.0002")):
+        out = picture.with_name(f"{rate}.safetensors")
+        assert main(["train", "style-lora", str(picture), *few, *model, "--out", str(out)]) == 0
+        assert read_style_lora(out).metadata["ss_learning_rate"] == rate
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"), [(["gone.png"], "gone.png"), (["PICTURE", "--rank", "0"], "Rank")]
 )
