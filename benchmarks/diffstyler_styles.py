@@ -1,10 +1,11 @@
 """DiffStyler in the starter world: how much of a person it keeps, how much of a style it takes.
 
 A LoRA learns each style from one drawn picture and paints people in it who were not trained on.
-How far a picture is from a style is told by the starter parser's features: by their Gram matrices,
-against the mean ones of thirty other people drawn in that style. Neither does this measure see
-every style, nor does the autoencoder carry every style's strokes at 128 px: `_visible_styles`
-keeps those where a difference is left to measure, which it finds from drawings alone.
+How far a picture is from a style is told by the Gram matrices of the starter parser's features:
+against those of the picture that was learned, and against the mean ones of thirty other people
+drawn in its style, which is the style without what the one picture shows. Neither does this
+measure see every style, nor does the autoencoder carry every style's strokes at 128 px:
+`_visible_styles` keeps those where a difference is left to measure, found from drawings alone.
 """
 
 from __future__ import annotations
@@ -107,25 +108,43 @@ def sample(branch: Branch, alphas: Tensor, latent: Tensor, timesteps: Sequence[i
     return latent
 
 
+class _Distance(NamedTuple):
+    """From the picture that was learned, and from its style at large."""
+
+    learned: float
+    at_large: float
+
+
 @dataclass(frozen=True)
 class _Yardstick:
     """What a style looks like to the parser, in whole pictures and in their parts."""
 
     parser: FaceParser
-    means: dict[str, Texture]
+    learned: dict[str, Texture]
+    at_large: dict[str, Texture]
 
-    def distance(self, image: Tensor, person: Drawn, part: str = "whole") -> float:
+    def distance(self, image: Tensor, person: Drawn, part: str = "whole") -> _Distance:
         """Of a part of a picture [1, S, S, 3] which shows that person, from the style."""
-        return gram_distance(texture(image, self.parser, person.mask(part)), self.means[part])
+        own = texture(image, self.parser, person.mask(part))
+        return _Distance(
+            gram_distance(own, self.learned[part]), gram_distance(own, self.at_large[part])
+        )
 
 
 def _yardstick(style: str, parser: FaceParser, references: Sequence[int]) -> _Yardstick:
     people = [drawn(index, style) for index in references]
-    means = {
-        part: mean_texture([texture(one.image, parser, one.mask(part)) for one in people])
-        for part in ("whole", *PARTS)
-    }
-    return _Yardstick(parser, means)
+    shown = _style_picture(style)
+    learned, at_large = {}, {}
+    for part in ("whole", *PARTS):
+        learned[part] = texture(shown.image, parser, shown.mask(part))
+        at_large[part] = mean_texture(
+            [texture(one.image, parser, one.mask(part)) for one in people]
+        )
+    return _Yardstick(parser, learned, at_large)
+
+
+def _style_picture(style: str) -> Drawn:
+    return drawn(FIRST_STYLE_PICTURE + STYLES.index(style), style)
 
 
 class _Inverted(NamedTuple):
@@ -141,13 +160,20 @@ class _Inverted(NamedTuple):
 class _Region(NamedTuple):
     """Distances from the style inside a region, and what changes outside and on its edge."""
 
-    photo: float
-    through_autoencoder: float
-    painted: float
-    drawn: float
+    through_autoencoder: _Distance
+    painted: _Distance
+    drawn: _Distance
     outside: float
     edge_before: float
     edge_after: float
+
+
+class _Point(NamedTuple):
+    """A whole picture: distances from the style and from what was drawn."""
+
+    learned: float
+    at_large: float
+    content: float
 
 
 def content_and_style(engine: DiffusersEngine, quick: bool) -> dict[str, float]:
@@ -159,11 +185,11 @@ def content_and_style(engine: DiffusersEngine, quick: bool) -> dict[str, float]:
         contents, references, steps, training = CONTENTS, REFERENCES, 20, 200
         names = _visible_styles(engine, parser)
     people = [_inverted(engine, index, steps) for index in contents]
-    points: dict[str, list[tuple[float, float]]] = {}
+    points: dict[str, list[_Point]] = {}
     regions: dict[str, list[_Region]] = {part: [] for part in PARTS}
     for name in names:
         yardstick = _yardstick(name, parser, references)
-        lora = _trained(engine, drawn(FIRST_STYLE_PICTURE + STYLES.index(name), name), training)
+        lora = _trained(engine, _style_picture(name), training)
         say(f"{name}:")
         for part, found in regions.items():
             own = [
@@ -172,20 +198,17 @@ def content_and_style(engine: DiffusersEngine, quick: bool) -> dict[str, float]:
             ]
             _say_regions(part, own)
             found += own
-        own_points = [
-            (
-                method,
-                yardstick.distance(image, content.person),
-                layout_distance(image, content.person.labels, parser),
-            )
-            for index, content in enumerate(people)
-            for method, image in _restyled(content, lora, index)
-        ]
+        own_points: dict[str, list[_Point]] = {}
+        for index, content in enumerate(people):
+            for method, image in _restyled(content, lora, index):
+                lost = layout_distance(image, content.person.labels, parser)
+                point = _Point(*yardstick.distance(image, content.person), lost)
+                own_points.setdefault(method, []).append(point)
         _say_points(own_points)
-        for method, style, lost in own_points:
-            points.setdefault(method, []).append((style, lost))
+        for method, found in own_points.items():
+            points.setdefault(method, []).extend(found)
     say(f"all {len(names)} styles, {len(people)} people each:")
-    _say_points([(method, *point) for method, found in points.items() for point in found])
+    _say_points(points)
     for part, found in regions.items():
         _say_regions(part, found)
     return _gains(points) | _region_figures(regions)
@@ -203,7 +226,7 @@ def _visible_styles(engine: DiffusersEngine, parser: FaceParser) -> list[str]:
             person, styled = drawn(index), drawn(index, style)
             pictures = [person.image, styled.image]
             pictures += [engine.decode(engine.encode(picture)) for picture in pictures]
-            distances.append([yardstick.distance(picture, person) for picture in pictures])
+            distances.append([yardstick.distance(one, person).at_large for one in pictures])
         photo, styled, photo_after, styled_after = map(
             statistics.fmean, zip(*distances, strict=True)
         )
@@ -270,8 +293,7 @@ def _region(
     result = blend(painted, picture, mask)
     through, drawn_through = (engine.decode(engine.encode(one)) for one in (picture, drawn_so))
     distances = (
-        yardstick.distance(one, content.person, part)
-        for one in (picture, through, result, drawn_through)
+        yardstick.distance(one, content.person, part) for one in (through, result, drawn_through)
     )
     edges = (boundary_artefact(one[0], mask[0]) for one in (picture, result))
     return _Region(*distances, prove(result, picture, mask).outside_max_abs_diff, *edges)
@@ -309,14 +331,14 @@ def _restyled(content: _Inverted, lora: StyleLora, seed: int) -> Iterator[tuple[
         yield f"image to image from {skipped:.0%}", engine.decode(painted / engine.latent_scale)
 
 
-def _gains(points: dict[str, list[tuple[float, float]]]) -> dict[str, float]:
+def _gains(points: dict[str, list[_Point]]) -> dict[str, float]:
     """Content kept at equal style by both injections, with 95 % intervals over the pairs."""
     names, values = list(points), np.array(list(points.values()))
 
     def gain(reference: str, rows: np.ndarray | slice = slice(None)) -> float:
         means = dict(zip(names, values[:, rows].mean(axis=1), strict=True))
-        curve = [tuple(mean) for name, mean in means.items() if name.startswith(reference)]
-        return gain_at_equal_style(curve, tuple(means["both injected"]))
+        curve = [(m[0], m[2]) for name, m in means.items() if name.startswith(reference)]
+        return gain_at_equal_style(curve, (means["both injected"][0], means["both injected"][2]))
 
     rng = np.random.default_rng(42)
     pairs = values.shape[1]
@@ -334,29 +356,36 @@ def _gains(points: dict[str, list[tuple[float, float]]]) -> dict[str, float]:
 def _region_figures(regions: dict[str, list[_Region]]) -> dict[str, float]:
     figures = {}
     for part, found in regions.items():
-        figures[f"{part}_style_before"] = statistics.fmean(one.through_autoencoder for one in found)
-        figures[f"{part}_style_after"] = statistics.fmean(one.painted for one in found)
+        for when, distances in (
+            ("before", [one.through_autoencoder for one in found]),
+            ("after", [one.painted for one in found]),
+        ):
+            for name, value in zip(_Distance._fields, np.mean(distances, axis=0), strict=True):
+                figures[f"{part}_{name}_{when}"] = float(value)
     every = [one for found in regions.values() for one in found]
     figures["regions_outside_max_abs_diff"] = max(one.outside for one in every)
     return figures
 
 
 def _say_regions(part: str, found: Sequence[_Region]) -> None:
-    photo, through, painted, drawn_so, _, edge_before, edge_after = map(
-        statistics.fmean, zip(*found, strict=True)
-    )
-    nearer = sum(one.painted < one.through_autoencoder for one in found)
-    say(
-        f"  {part} alone: photograph {photo:.3f}, through the autoencoder {through:.3f}, painted "
-        f"{painted:.3f} (nearer in {nearer} of {len(found)}), drawn in the style {drawn_so:.3f}; "
-        f"edge {edge_before:.3f} -> {edge_after:.3f}, outside {max(one.outside for one in found)}"
-    )
+    for number, name in enumerate(_Distance._fields):
+        through, painted, drawn_so = (
+            statistics.fmean(one[kind][number] for one in found) for kind in range(3)
+        )
+        nearer = sum(one.painted[number] < one.through_autoencoder[number] for one in found)
+        say(
+            f"  {part}, {name}: autoencoder alone {through:.3f}, painted {painted:.3f} (nearer "
+            f"in {nearer} of {len(found)}), drawn in the style {drawn_so:.3f}"
+        )
+    before, after = (statistics.fmean(one[place] for one in found) for place in (-2, -1))
+    outside = max(one.outside for one in found)
+    say(f"  {part}: edge {before:.3f} -> {after:.3f}, outside {outside}")
 
 
-def _say_points(points: Sequence[tuple[str, float, float]]) -> None:
-    found: dict[str, list[tuple[float, float]]] = {}
-    for method, *point in points:
-        found.setdefault(method, []).append(tuple(point))
-    for method, values in found.items():
-        style, lost = map(statistics.fmean, zip(*values, strict=True))
-        say(f"  {method:<28} style distance {style:.3f}, content distance {lost:.3f}")
+def _say_points(points: dict[str, list[_Point]]) -> None:
+    for method, found in points.items():
+        learned, at_large, lost = np.mean(found, axis=0)
+        say(
+            f"  {method:<28} style distance {learned:.3f}, at large {at_large:.3f}, content "
+            f"distance {lost:.3f}"
+        )
