@@ -257,9 +257,9 @@ class TestIPAdapter:
         inner,
         tokens,
     ):
+        model = request.getfixturevalue(family)
         from visage.engines.comfyui_adapter import cross_attention, load_adapter
 
-        model = request.getfixturevalue(family)
         layers = [layer.to_k.weight.shape for *_, layer in cross_attention(model)]
         path = tmp_path / "any name.safetensors"
         write_random(path, ip_adapter_shapes(variant, layers, width, inner))
