@@ -410,9 +410,13 @@ class VisageDiffStyler(io.ComfyNode):
         )  # fmt: skip
         _require_same_model(model, trajectory)
         masks = torch.stack([_fitted_mask(region, trajectory.picture) for region in regions])
-        weights = cell_weights(torch.stack([_padded(mask) for mask in masks]), mask_mode)
+        strengths = torch.tensor([region.strength for region in regions])
+        weights = cell_weights(_padded(masks), strengths, mask_mode)
         result = _paint(model, trajectory, regions, weights, settings, lora_in_hooked)
-        pixels = region_weights(masks)
+        strengths = strengths.view(-1, 1, 1, 1)
+        pixels = region_weights(strengths * masks)
+        # The latent is mixed by strength already: pixels are blended as far as the masks go.
+        covered = region_weights((strengths > 0) * masks).sum(dim=0).clamp(max=1)
         overlay = torch.stack(
             [
                 draw_regions(
@@ -425,7 +429,7 @@ class VisageDiffStyler(io.ComfyNode):
             ]
         )
         report = _painting_report(model, trajectory.trajectory, regions, pixels)
-        return io.NodeOutput({"samples": result}, pixels.sum(dim=0).clamp(max=1), overlay, report)
+        return io.NodeOutput({"samples": result}, covered, overlay, report)
 
 
 def _require_same_model(model: ModelPatcher, inverted: InvertedPicture) -> None:
@@ -442,19 +446,20 @@ def _require_same_model(model: ModelPatcher, inverted: InvertedPicture) -> None:
 
 
 def _fitted_mask(region: Region, picture: Tensor) -> Tensor:
-    """The region's mask [B, H, W] at the picture's size, times its strength."""
+    """The region's mask [B, H, W] at the picture's size."""
     height, width = picture.shape[1:3]
     if region.mask is None:
-        return torch.full(picture.shape[:3], region.strength)
+        return torch.ones(picture.shape[:3])
     what = f"the mask of region '{region.name}'"
     mask = fit_mask(as_mask(region.mask, what), height, width, what)
     if len(mask) not in (1, len(picture)):
         match_batch(picture, mask, "the trajectory's picture", what)
-    return region.strength * mask.expand(len(picture), -1, -1)
+    return mask.expand(len(picture), -1, -1)
 
 
-def _padded(mask: Tensor) -> Tensor:
-    return pad_to_cells(mask.unsqueeze(1)).squeeze(1)
+def _padded(masks: Tensor) -> Tensor:
+    """Masks [K, B, H, W] with sides that are multiples of 8."""
+    return torch.stack([pad_to_cells(mask.unsqueeze(1)).squeeze(1) for mask in masks])
 
 
 def _paint(

@@ -122,15 +122,18 @@ def region_weights(masks: Tensor) -> Tensor:
     return torch.stack(weights[::-1])
 
 
-def cell_weights(masks: Tensor, mode: str = "soft") -> Tensor:
-    """Weights [K, B, 1, H/8, W/8] of masks [K, B, H, W], as `latent_mask` makes cells of them.
+def cell_weights(masks: Tensor, strengths: Tensor, mode: str = "soft") -> Tensor:
+    """Weights [K, B, 1, H/8, W/8] of masks [K, B, H, W] with strengths [K] in 0..1.
 
-    "soft" cells have each region's share of their pixels, where later wins; the other modes' cells
-    belong to the last region that has them.
+    As `latent_mask` makes cells of masks: "soft" cells have each region's share of their pixels,
+    where later wins; the other modes' cells belong to the last region that has them, as far as its
+    strength goes.
     """
+    strengths = strengths.view(-1, 1, 1, 1)
     if mode == "soft":
-        return torch.stack([latent_mask(mask, mode) for mask in region_weights(masks)])
-    return region_weights(torch.stack([latent_mask(mask, mode) for mask in masks]))
+        return torch.stack([latent_mask(mask, mode) for mask in region_weights(strengths * masks)])
+    cells = torch.stack([latent_mask(mask, mode) for mask in masks])
+    return region_weights(strengths.unsqueeze(-1) * cells)
 
 
 def injected_steps(share: float, steps: int) -> int:

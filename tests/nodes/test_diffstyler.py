@@ -186,8 +186,18 @@ class TestDiffStyler:
     def test_strength_mixes_and_zero_leaves_the_picture(
         self, models, inverted, styled, region, left_half
     ):
-        weak = paint(models[0], inverted, region(styled, left_half, strength=0.0))[0]["samples"]
-        assert torch.equal(weak, inverted.latent)
+        found = {
+            strength: paint(models[0], inverted, region(styled, left_half, strength=strength))
+            for strength in (0.0, 0.5, 1.0)
+        }
+        changes = [
+            (latent["samples"] - inverted.latent).abs().mean() for latent, *_ in found.values()
+        ]
+        assert changes[0] == 0 < changes[1] < changes[2]
+        assert not found[0.0][1].any()
+        # The latent holds the strength: blending by it once more would take half of a half.
+        assert torch.equal(found[0.5][1], left_half)
+        assert torch.equal(found[1.0][1], left_half)
 
     def test_a_batch_is_its_pictures_one_by_one(self, models, styled, region):
         pictures = torch.rand(2, 40, 48, 3, generator=torch.Generator().manual_seed(4))

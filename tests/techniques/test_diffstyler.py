@@ -256,10 +256,18 @@ class TestMasks:
         masks = torch.zeros(2, 1, 8, 24)
         masks[0, ..., :14], masks[1, ..., 10:] = 1, 1
         soft, half, official = (
-            cell_weights(masks, mode)[:, 0, 0, 0].tolist() for mode in ("soft", "half", "official")
+            cell_weights(masks, torch.ones(2), mode)[:, 0, 0, 0].tolist()
+            for mode in ("soft", "half", "official")
         )
         assert soft == [[1, 0.25, 0], [0, 0.75, 1]]
         assert half == official == [[1, 0, 0], [0, 1, 1]]
+
+    @pytest.mark.parametrize("mode", ["soft", "half", "official"])
+    def test_a_region_of_less_strength_lets_what_lies_below_through(self, mode):
+        weights = cell_weights(torch.ones(2, 1, 8, 8), torch.tensor([1.0, 0.25]), mode)
+        assert weights.flatten().tolist() == [0.75, 0.25]
+        (alone,) = cell_weights(torch.ones(1, 1, 8, 8), torch.tensor([0.25]), mode)
+        assert alone.item() == 0.25
         with pytest.raises(ValueError, match="background.*latent, base, base_cfg1"):
             replace(DiffStylerSettings(), background="none")
 
