@@ -3,7 +3,7 @@
 Parity, rows and the background are measured with the built-in models. Time is measured on the
 built-in UNet, in seconds of the processor, so that other work on the machine does not count; at
 Stable Diffusion 1.5's true size with random weights where there is a GPU. What it does to pictures
-is in diffstyler_styles.py.
+is measured by evaluation/diffstyler.py.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from torch import Tensor
 from ..engines.comfyui_location import find_comfyui
 from ..engines.diffusers import DiffusersEngine
 from ..engines.diffusers_branches import DiffusersRun
+from ..evaluation.diffstyler import content_and_style, drawn, sample
 from ..models.style_lora import Factors, StyleLora
 from ..techniques.ddim import sampling_grid
 from ..techniques.ddim_inversion import Trajectory, invert
 from ..techniques.diffstyler import Base, DiffStylerSettings, Style, region_weights, stylize
-from .diffstyler_styles import content_and_style, drawn, sample, say
+from . import say
 
 NEGATIVE = ""
 GUIDANCE = 5.0
@@ -43,7 +44,7 @@ def run(quick: bool) -> dict[str, float]:
             figures["parity_max_abs"] = _parity(comfyui, engine)
         figures |= _cost(engine, quick)
         figures["outside_max_abs_diff"] = _outside(engine)
-    return figures | content_and_style(engine, quick)
+    return figures | content_and_style(engine, quick, say)
 
 
 def _random_lora(engine: DiffusersEngine, seed: int) -> StyleLora:

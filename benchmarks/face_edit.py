@@ -32,6 +32,7 @@ from ..techniques.soft_inpaint import inpaint_condition, to_latent_size
 from ..techniques.soft_mask import soften
 from ..techniques.text_adapter import FaceAwareTextAdapter
 from ..training.starter.networks import LATENT_SCALE, build_text_encoder, build_unet, build_vae
+from . import say
 
 PROMPT = "a face of a woman with glasses, smiling"
 SEED = 42
@@ -54,16 +55,12 @@ def run(quick: bool) -> dict[str, float]:
     with torch.inference_mode():
         comfyui = find_comfyui()
         if comfyui is None:
-            _say("no ComfyUI: engine_parity_max_abs and soft_mask_values_seen are left out")
+            say("no ComfyUI: engine_parity_max_abs and soft_mask_values_seen are left out")
         else:
             figures |= _compare_engines(comfyui, steps)
         figures["outside_max_abs_diff"] = _outside_max_abs_diff(steps)
         figures |= _cost(quick)
     return figures
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def _astronaut(size: int) -> Tensor:
@@ -114,13 +111,13 @@ def _compare_engines(comfyui: Path, steps: int) -> dict[str, float]:
     hook = model.model.diffusion_model.register_forward_pre_hook(
         lambda _, inputs: shown.append(inputs[0][:, 4].unique())
     )
-    _say(f"ComfyUI: {steps} steps at 256 px")
+    say(f"ComfyUI: {steps} steps at 256 px")
     sampled = nodes.KSampler().sample(
         model, SEED, steps, GUIDANCE, "euler", "normal", positive, negative, latent, 1.0
     )
     hook.remove()
 
-    _say(f"diffusers: {steps} steps at 256 px")
+    say(f"diffusers: {steps} steps at 256 px")
     ours = _sample(DiffusersEngine.load(), picture, mask, steps)
     difference = (ours - sampled[0]["samples"]).abs().max() * LATENT_SCALE
     return {
@@ -142,7 +139,7 @@ def _import_comfyui(folder: Path):
 
 def _outside_max_abs_diff(steps: int) -> float:
     """The largest difference outside the mask after a whole edit of the photograph."""
-    _say(f"the whole edit of a 512 px photograph, {steps} steps")
+    say(f"the whole edit of a 512 px photograph, {steps} steps")
     parser = load_face_parser(starter_file("face_parser"))
     settings = FaceEditSettings(steps=steps, guidance=GUIDANCE, seed=SEED)
     edited = edit_faces(_astronaut(512), PROMPT, DiffusersEngine.load(), parser, settings)
@@ -179,7 +176,7 @@ def _cost(quick: bool) -> dict[str, float]:
     # A CPU takes half a minute for a step of this UNet: one step is run and counted as twenty.
     steps = 1 if device.type == "cpu" else STEPS
     size, repeats = (256, 1) if quick else (512, 3)
-    _say(f"SD 1.5's size with random weights on {device}: {repeats} x {steps} steps at {size} px")
+    say(f"SD 1.5's size with random weights on {device}: {repeats} x {steps} steps at {size} px")
     engine = sd15_engine(device)
     starter = load_face_parser(starter_file("face_parser"))
     picture = _astronaut(size)
@@ -199,7 +196,7 @@ def _cost(quick: bool) -> dict[str, float]:
     for repeat in range(repeats):
         for name, work in (("plain", plain), ("edit", edit)):
             runs[name].append(_measure(engine.unet, work, device))
-            _say(f"  {name} {repeat + 1}/{repeats}: {runs[name][-1].seconds:.1f} s")
+            say(f"  {name} {repeat + 1}/{repeats}: {runs[name][-1].seconds:.1f} s")
     everything = [*runs["plain"], *runs["edit"]]
     step = statistics.median(seconds for run in everything for seconds in run.unet)
 

@@ -6,7 +6,6 @@ paintings of other people; see `evaluation.identity`. Beside the figures, a tabl
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from statistics import mean
 
@@ -26,6 +25,7 @@ from ..evaluation.identity import (
 from ..models.face_analyzer import starter_analyzer
 from ..models.starter_files import STARTER
 from ..techniques.style_score import style_score
+from . import say
 
 SCENES, QUICK_SCENES = 300, 3
 # The rows that only tell what a part adds are measured on the first of the scenes.
@@ -38,7 +38,7 @@ def run(quick: bool, samples: int | None = None) -> dict[str, float]:
         DiffusersEngine.load(), ImageEncoder.load(STARTER / "image_encoder"), starter_analyzer()
     )
     count = samples or (QUICK_SCENES if quick else SCENES)
-    measured = ablation(parts, count, progress=_say, part_count=PART_SCENES)
+    measured = ablation(parts, count, progress=say, part_count=PART_SCENES)
     figures = headline(measured)
     for name, row in measured.rows.items():
         for size in BUCKETS:
@@ -53,7 +53,7 @@ def run(quick: bool, samples: int | None = None) -> dict[str, float]:
         figures[f"{name}_style_background"] = score(row.style_background)
         figures[f"{name}_colours"] = score(row.colours)
         figures[f"{name}_seconds"] = mean(row.seconds)
-    _say(table(measured, figures))
+    say(table(measured, figures))
     return figures
 
 
@@ -100,7 +100,3 @@ def table(measured: Ablation, figures: dict[str, float]) -> str:
         shown = ["" if value is None else f"{value:.4g}" for value in cells]
         lines.append(f"| {name} | " + " | ".join(shown) + " |")
     return "\n".join(lines)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

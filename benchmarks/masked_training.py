@@ -40,6 +40,7 @@ from ..training.face_edit.learner import FaceEditLearner
 from ..training.face_edit.stepper import Stepper
 from ..training.face_edit.trainer import make_accelerator, train_face_edit
 from ..training.world.export import export_portraits
+from . import say
 from .face_edit import peak_memory, sd15_engine
 
 SIZE = 128
@@ -55,10 +56,6 @@ def run(quick: bool) -> dict[str, float]:
     return figures | _cost(quick)
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 # The loss.
 
 
@@ -66,7 +63,7 @@ def _face_error(work: Path, quick: bool) -> dict[str, float]:
     """Held-out error in the face after training with the mask-weighted loss, less that with the
     plain one (same steps, seed and data), and the upper end of its 95 % interval."""
     steps, learned, held_out, draws = (10, 24, 8, 2) if quick else (200, 400, 150, 6)
-    _say(f"{learned} and {held_out} portraits of other people, twice {steps} steps at {SIZE} px")
+    say(f"{learned} and {held_out} portraits of other people, twice {steps} steps at {SIZE} px")
     data, unseen = work / "data", work / "unseen"
     for folder, count, split in ((data, learned, "train"), (unseen, held_out, "test")):
         for _ in export_portraits(folder, count, SIZE, split, "photo", workers=1):
@@ -92,10 +89,10 @@ def _face_error(work: Path, quick: bool) -> dict[str, float]:
         state = torch.load(work / loss / "losses.pt", weights_only=True)
         learner.adapter.load_state_dict(state["adapter"])
         errors[loss] = _held_out_errors(learner.to(accelerator.device), cache, config, draws)
-        _say(f"  {loss}: {errors[loss].mean():.5f}")
+        say(f"  {loss}: {errors[loss].mean():.5f}")
     difference = errors["mask-weighted"] - errors["plain"]
     mean, low, high = interval(difference.tolist())
-    _say(f"  difference {mean:.6f}, 95 % interval [{low:.6f}, {high:.6f}]")
+    say(f"  difference {mean:.6f}, 95 % interval [{low:.6f}, {high:.6f}]")
     return {"face_error_delta": mean, "face_error_delta_ci_high": high}
 
 
@@ -148,7 +145,7 @@ def resume_run(data: Path, folder: Path, cache: Path, print_steps: bool = False)
 def _resume(work: Path) -> float:
     """The largest difference between the losses of a run that was killed by force and resumed, and
     those of one that was not."""
-    _say("a run of 8 steps, and one killed after 5")
+    say("a run of 8 steps, and one killed after 5")
     data, cache = work / "data", work / "cache"
     whole = resume_run(data, work / "whole", cache)
     command = [sys.executable, "-c", _KILLED, data, work / "killed", cache]
@@ -171,7 +168,7 @@ def _cost(quick: bool) -> dict[str, float]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     batch, size = (16, 512) if device.type == "cuda" else (1, 128 if quick else 256)
     repeats = 1 if quick else 3
-    _say(f"SD 1.5's size, random weights, on {device}: batch {batch} at {size} px, {repeats} steps")
+    say(f"SD 1.5's size, random weights, on {device}: batch {batch} at {size} px, {repeats} steps")
     takers = {name: make_step(name, batch, size, device) for name in RECIPES}
     seconds: dict[str, list[float]] = {name: [] for name in RECIPES}
     for repeat in range(-1, repeats):  # the first round warms up
@@ -183,7 +180,7 @@ def _cost(quick: bool) -> dict[str, float]:
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     peaks = {name: _peak_alone(name, batch, size) for name in RECIPES}
     for name in RECIPES:
-        _say(f"  {name}: {medians[name]:.2f} s a step, {peaks[name] / 2**30:.2f} GiB")
+        say(f"  {name}: {medians[name]:.2f} s a step, {peaks[name] / 2**30:.2f} GiB")
     figures = {
         "step_speedup": medians["plain"] / medians["ours"],
         "saving_speedup": medians["plain"] / medians["saving"],

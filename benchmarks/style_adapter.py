@@ -7,7 +7,6 @@ matter there: a call of the UNet for both prompts, with and without one adapter,
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -26,6 +25,7 @@ from ..models.face_parser import load_face_parser
 from ..models.ip_adapter import IPAdapter, read_ip_adapter
 from ..models.starter_files import STARTER, starter_file
 from ..techniques.style_adapter import StyleSettings
+from . import say
 
 SEED = 42
 STEPS = 10
@@ -56,20 +56,16 @@ def run(quick: bool) -> dict[str, float]:
     figures, comfyui = {}, find_comfyui()
     with torch.inference_mode():
         if comfyui is None:
-            _say("no ComfyUI: parity_max_abs, overhead_ratio, overhead_ratio_region are left out")
+            say("no ComfyUI: parity_max_abs, overhead_ratio, overhead_ratio_region are left out")
         else:
             import_comfyui(comfyui)
             figures["parity_max_abs"] = max(_parity(masked) for masked in (False, True))
             figures |= _overhead(pixels=256 if quick else 512, turns=4 if quick else 10)
     missing = [part for part in TRAINED if not (STARTER / part).is_dir()]
     if missing:
-        _say(f"the starter has no {', '.join(missing)}: leak_ratio, style_gain are left out")
+        say(f"the starter has no {', '.join(missing)}: leak_ratio, style_gain are left out")
         return figures
     return figures | _style(quick)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def _random(*shape: int, seed: int = SEED) -> Tensor:
@@ -118,12 +114,12 @@ def _parity(masked: bool) -> float:
     noise, concat = _random(1, 4, 16, 16), _random(1, 5, 16, 16, seed=2)
     region = _left_half(128) if masked else None
 
-    _say(f"ComfyUI: {STEPS} steps, {'half a picture' if masked else 'a picture'} in a style")
+    say(f"ComfyUI: {STEPS} steps, {'half a picture' if masked else 'a picture'} in a style")
     settings = StyleSettings(weight=WEIGHT, region=region)
     model = apply_style_adapter(load_starter()[0], as_adapter(parts), [picture], blank, settings)
     theirs = _sample_comfyui(model, text, concat, noise, engine.sigmas("normal", STEPS))
 
-    _say(f"diffusers' own adapter: {STEPS} steps")
+    say(f"diffusers' own adapter: {STEPS} steps")
     _load_diffusers_own(engine, parts, torch.stack((picture, blank)), region)
     denoiser = engine.denoiser(text[:1], text[1:], GUIDANCE, concat)
     sigmas = engine.sigmas("normal", STEPS)
@@ -198,7 +194,7 @@ def _overhead(pixels: int, turns: int) -> dict[str, float]:
     # Processor time, where that is the cost: other work on the machine hardly counts then.
     clock = time.process_time if model.load_device.type == "cpu" else time.perf_counter
     for turn in range(turns):
-        _say(f"UNet calls at {pixels} px, turn {turn + 1} of {turns}: plain, adapter, region")
+        say(f"UNet calls at {pixels} px, turn {turn + 1} of {turns}: plain, adapter, region")
         # Each has been first, second and third after three turns.
         for name in [*calls, *calls][turn % 3 : turn % 3 + 3]:
             started = clock()
@@ -224,7 +220,7 @@ def _sd15_unet():
     description.unet_config.update(config)
     device = comfy.model_management.get_torch_device()
     description.set_inference_dtype(torch.float16 if device.type == "cuda" else torch.float32, None)
-    _say("random weights of SD 1.5's size")
+    say("random weights of SD 1.5's size")
     network = comfy.model_base.BaseModel(description, comfy.model_base.ModelType.EPS, device)
     with torch.random.fork_rng():
         torch.manual_seed(SEED)
@@ -263,7 +259,7 @@ def _style(quick: bool) -> dict[str, float]:
         load_face_parser(starter_file("face_parser")),
         load_face_embedder(starter_file("face_embedder")),
     )
-    _say(f"{pairs} held-out pairs at weights {', '.join(map(str, WEIGHTS))}, and masked")
+    say(f"{pairs} held-out pairs at weights {', '.join(map(str, WEIGHTS))}, and masked")
     curve = style_curve(parts, WEIGHTS, pairs)
     rows = {f"{weight:g}": point for weight, point in curve.points.items()}
     rows |= {"masked": curve.masked, "best": curve.best}
@@ -275,9 +271,9 @@ def _style(quick: bool) -> dict[str, float]:
         for column, error in zip(COLUMNS, point.errors, strict=True):
             figures[f"{column}_{name}"] = getattr(point, column)
             figures[f"{column}_{name}_error"] = error
-    _say(_table(figures, list(rows)))
+    say(_table(figures, list(rows)))
     if curve.leak_ratio is None:
-        _say("no leak can be told from none even without a mask: leak_ratio is left out")
+        say("no leak can be told from none even without a mask: leak_ratio is left out")
         return figures
     return figures | {"leak_ratio": curve.leak_ratio}
 

@@ -413,10 +413,10 @@ class VisageDiffStyler(io.ComfyNode):
         strengths = torch.tensor([region.strength for region in regions])
         weights = cell_weights(_padded(masks), strengths, mask_mode)
         result = _paint(model, trajectory, regions, weights, settings, lora_in_hooked)
-        strengths = strengths.view(-1, 1, 1, 1)
-        pixels = region_weights(strengths * masks)
+        amounts = strengths.view(-1, 1, 1, 1)
+        pixels = region_weights(amounts * masks)
         # The latent is mixed by strength already: pixels are blended as far as the masks go.
-        covered = region_weights((strengths > 0) * masks).sum(dim=0).clamp(max=1)
+        covered = ((amounts > 0) * masks).sum(dim=0).clamp(max=1)
         overlay = torch.stack(
             [
                 draw_regions(

@@ -20,6 +20,9 @@ from ..models.style_lora import StyleLora
 from ..techniques.shapes import as_image, split_alpha
 from .loop import step_generator
 
+# The starter's layers are a fifth as wide as SD's: the paper's rate hardly moves them.
+STARTER_LEARNING_RATE = 1e-3
+
 
 @dataclass(frozen=True)
 class StyleLoraSettings:

@@ -1,7 +1,7 @@
 """Content kept and style taken: the figures that are made of the measured points."""
 
 import pytest
-from visage.benchmarks.diffstyler_styles import _gains, _Point, drawn
+from visage.evaluation.diffstyler import _gains, _Point, drawn
 
 
 def test_the_parts_of_a_person_and_its_background_are_the_picture():

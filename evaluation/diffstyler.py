@@ -11,8 +11,7 @@ measure see every style, nor does the autoencoder carry every style's strokes at
 from __future__ import annotations
 
 import statistics
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -24,14 +23,6 @@ from ..engines.diffusers import DiffusersEngine
 from ..engines.diffusers_branches import DiffusersRun
 from ..engines.diffusers_lora import trainable_lora
 from ..engines.taps import Branch
-from ..evaluation.style_transfer import (
-    Texture,
-    boundary_artefact,
-    gain_at_equal_style,
-    layout_distance,
-    mean_texture,
-    texture,
-)
 from ..models.face_parser import FaceParser, load_face_parser
 from ..models.starter_files import starter_file
 from ..models.style_lora import StyleLora
@@ -48,13 +39,27 @@ from ..techniques.diffstyler import (
 from ..techniques.pixel_blend import blend, prove
 from ..techniques.soft_mask import soften
 from ..techniques.style_score import gram_distance
-from ..training.style_lora import StyleLoraSettings, style_latents, train_style_lora
-from ..training.world import STYLES, portrait
+from ..training.style_lora import (
+    STARTER_LEARNING_RATE,
+    StyleLoraSettings,
+    style_latents,
+    train_style_lora,
+)
+from ..training.world import STYLES
+from .held_out import SIZE, as_batch, held_out
+from .style_transfer import (
+    Texture,
+    boundary_artefact,
+    gain_at_equal_style,
+    layout_distance,
+    mean_texture,
+    texture,
+)
 
-SIZE = 128
-# Chosen on the first twenty people, who are not among those measured. The starter's layers are a
-# fifth as wide as Stable Diffusion's, and the paper's learning rate of 2e-4 hardly moves them.
-LEARNING_RATE = 1e-3
+Say = Callable[[str], None]
+
+PARTS = ("person", "background")
+# Chosen, as the starter's learning rate, on the first twenty people, who are not measured.
 GUIDANCE = 1.5
 TUNED = range(20)
 CONTENTS = range(20, 45)
@@ -80,23 +85,16 @@ class Drawn(NamedTuple):
 
     def mask(self, part: str) -> Tensor | None:
         """The mask [1, S, S] of a part; None for the whole picture."""
-        masks = {"person": self.labels != 0, "background": self.labels == 0}
-        return masks[part].float() if part in masks else None
-
-
-PARTS = ("person", "background")
-
-
-def say(text: str) -> None:
-    """Tell what is going on, beside the figures."""
-    print(text, file=sys.stderr, flush=True)
+        if part == "whole":
+            return None
+        return {"person": self.labels != 0, "background": self.labels == 0}[part].float()
 
 
 def drawn(index: int, style: str = "photo") -> Drawn:
     """A person who was not trained on."""
-    found = portrait(index, SIZE, "test", style)
-    image = torch.from_numpy(found.image).unsqueeze(0).float() / 255
-    return Drawn(image, torch.from_numpy(found.labels).unsqueeze(0), found.captions[0])
+    (found,) = held_out([index], SIZE, style)
+    labels = torch.from_numpy(found.labels).unsqueeze(0)
+    return Drawn(as_batch([found.image]), labels, found.captions[0])
 
 
 def sample(branch: Branch, alphas: Tensor, latent: Tensor, timesteps: Sequence[int]) -> Tensor:
@@ -152,6 +150,7 @@ class _Inverted(NamedTuple):
 
     person: Drawn
     latent: Tensor
+    through_autoencoder: Tensor
     run: DiffusersRun
     base: Base
     trajectory: Trajectory
@@ -176,19 +175,19 @@ class _Point(NamedTuple):
     content: float
 
 
-def content_and_style(engine: DiffusersEngine, quick: bool) -> dict[str, float]:
-    """Figures of content kept and style taken; the tables go to the standard error stream."""
+def content_and_style(engine: DiffusersEngine, quick: bool, say: Say) -> dict[str, float]:
+    """Figures of content kept and style taken; `say` is told the tables, line by line."""
     parser = load_face_parser(starter_file("face_parser"))
     if quick:
-        names, contents, references, steps, training = ["pencil"], CONTENTS[:1], [200, 201], 5, 5
+        contents, steps, training = CONTENTS[:1], 5, 5
+        styles = {"pencil": _yardstick("pencil", parser, REFERENCES[:2])}
     else:
-        contents, references, steps, training = CONTENTS, REFERENCES, 20, 200
-        names = _visible_styles(engine, parser)
+        contents, steps, training = CONTENTS, 20, 200
+        styles = _visible_styles(engine, parser, say)
     people = [_inverted(engine, index, steps) for index in contents]
     points: dict[str, list[_Point]] = {}
     regions: dict[str, list[_Region]] = {part: [] for part in PARTS}
-    for name in names:
-        yardstick = _yardstick(name, parser, references)
+    for name, yardstick in styles.items():
         lora = _trained(engine, _style_picture(name), training)
         say(f"{name}:")
         for part, found in regions.items():
@@ -196,7 +195,7 @@ def content_and_style(engine: DiffusersEngine, quick: bool) -> dict[str, float]:
                 _region(content, lora, yardstick, part, drawn(index, name).image)
                 for index, content in zip(contents[:IN_REGIONS], people, strict=False)
             ]
-            _say_regions(part, own)
+            _say_regions(part, own, say)
             found += own
         own_points: dict[str, list[_Point]] = {}
         for index, content in enumerate(people):
@@ -204,21 +203,21 @@ def content_and_style(engine: DiffusersEngine, quick: bool) -> dict[str, float]:
                 lost = layout_distance(image, content.person.labels, parser)
                 point = _Point(*yardstick.distance(image, content.person), lost)
                 own_points.setdefault(method, []).append(point)
-        _say_points(own_points)
+        _say_points(own_points, say)
         for method, found in own_points.items():
             points.setdefault(method, []).extend(found)
-    say(f"all {len(names)} styles, {len(people)} people each:")
-    _say_points(points)
+    say(f"all {len(styles)} styles, {len(people)} people each:")
+    _say_points(points, say)
     for part, found in regions.items():
-        _say_regions(part, found)
+        _say_regions(part, found, say)
     return _gains(points) | _region_figures(regions)
 
 
 @torch.inference_mode()
-def _visible_styles(engine: DiffusersEngine, parser: FaceParser) -> list[str]:
-    """Styles which the measure tells from photographs, before and after the autoencoder."""
+def _visible_styles(engine: DiffusersEngine, parser: FaceParser, say: Say) -> dict[str, _Yardstick]:
+    """Of the styles which the measure tells from photographs, before and after the autoencoder."""
     say("distance from each style: photograph, drawn in it; both after the autoencoder")
-    visible = []
+    visible = {}
     for style in STYLES[1:]:
         yardstick = _yardstick(style, parser, REFERENCES)
         distances = []
@@ -236,7 +235,7 @@ def _visible_styles(engine: DiffusersEngine, parser: FaceParser) -> list[str]:
             f"{seen:.0%} nearer, {kept:.0%} of it kept"
         )
         if seen >= SEEN and kept >= KEPT:
-            visible.append(style)
+            visible[style] = yardstick
     return visible
 
 
@@ -247,12 +246,13 @@ def _inverted(engine: DiffusersEngine, index: int, steps: int) -> _Inverted:
     run = DiffusersRun(engine, latent.shape)
     empty = run.branch(engine.encode_text([""]))
     trajectory = invert(latent, empty, run.alphas, steps, 2 * steps)
-    return _Inverted(person, latent, run, Base(empty), trajectory)
+    through = engine.decode(latent / engine.latent_scale)
+    return _Inverted(person, latent, through, run, Base(empty), trajectory)
 
 
 def _trained(engine: DiffusersEngine, shown: Drawn, steps: int) -> StyleLora:
     settings = StyleLoraSettings(_prompt(shown))
-    settings = replace(settings, steps=steps, size=SIZE, learning_rate=LEARNING_RATE)
+    settings = replace(settings, steps=steps, size=SIZE, learning_rate=STARTER_LEARNING_RATE)
     latents = style_latents(shown.image, engine.encode, engine.latent_scale, SIZE)
     trainable = trainable_lora(engine, settings.prompt, latents.shape, settings.rank, settings.seed)
     return train_style_lora(latents, trainable, settings)[0]
@@ -291,10 +291,8 @@ def _region(
     weights = region_weights(latent_mask(mask).unsqueeze(0))
     painted = _painted(content, weights, Style(_styled(content, lora)))
     result = blend(painted, picture, mask)
-    through, drawn_through = (engine.decode(engine.encode(one)) for one in (picture, drawn_so))
-    distances = (
-        yardstick.distance(one, content.person, part) for one in (through, result, drawn_through)
-    )
+    shown = (content.through_autoencoder, result, engine.decode(engine.encode(drawn_so)))
+    distances = (yardstick.distance(one, content.person, part) for one in shown)
     edges = (boundary_artefact(one[0], mask[0]) for one in (picture, result))
     return _Region(*distances, prove(result, picture, mask).outside_max_abs_diff, *edges)
 
@@ -305,7 +303,7 @@ def _restyled(content: _Inverted, lora: StyleLora, seed: int) -> Iterator[tuple[
     engine = content.run.engine
     latent, timesteps = content.latent, content.trajectory.timesteps
     yield "unchanged", content.person.image
-    yield "through the autoencoder", engine.decode(latent / engine.latent_scale)
+    yield "through the autoencoder", content.through_autoencoder
     styled = _styled(content, lora)
     everywhere = torch.ones(1, 1, 1, *latent.shape[-2:])
     for strength in STRENGTHS:
@@ -367,7 +365,7 @@ def _region_figures(regions: dict[str, list[_Region]]) -> dict[str, float]:
     return figures
 
 
-def _say_regions(part: str, found: Sequence[_Region]) -> None:
+def _say_regions(part: str, found: Sequence[_Region], say: Say) -> None:
     for number, name in enumerate(_Distance._fields):
         through, painted, drawn_so = (
             statistics.fmean(one[kind][number] for one in found) for kind in range(3)
@@ -382,7 +380,7 @@ def _say_regions(part: str, found: Sequence[_Region]) -> None:
     say(f"  {part}: edge {before:.3f} -> {after:.3f}, outside {outside}")
 
 
-def _say_points(points: dict[str, list[_Point]]) -> None:
+def _say_points(points: dict[str, list[_Point]], say: Say) -> None:
     for method, found in points.items():
         learned, at_large, lost = np.mean(found, axis=0)
         say(
