@@ -11,10 +11,8 @@ from torch import Tensor, nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from ..models.checkpoints import read_weights
+from ..models.pixel_statistics import CLIP_MEAN, CLIP_STD
 from ..techniques.style_adapter import visible_patches
-
-MEAN = (0.48145466, 0.4578275, 0.40821073)
-STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 class ImageEncoder:
@@ -50,12 +48,15 @@ class ImageEncoder:
         return cls(network)
 
     @torch.no_grad()
-    def features(self, picture: Tensor, masked: Tensor | None = None) -> dict[str, Tensor]:
+    def features(
+        self, picture: Tensor, masked: Tensor | None = None, crop: bool = True
+    ) -> dict[str, Tensor]:
         """image_embeds [1, D] and hidden_states [1, T, width] of a picture [1, H, W, 3] in 0..1.
 
+        Without crop the whole picture is pressed into the encoder's square, not its middle alone.
         masked [H, W] is 1 where the picture is to be left out: the patches there are not seen.
         """
-        return self._run(self._pixels(picture), masked)
+        return self._run(self._pixels(picture, crop), masked)
 
     @torch.no_grad()
     def blank(self) -> dict[str, Tensor]:
@@ -68,17 +69,17 @@ class ImageEncoder:
         nn.Module.to(self.network, device)
         return self
 
-    def _pixels(self, picture: Tensor) -> Tensor:
+    def _pixels(self, picture: Tensor, crop: bool = True) -> Tensor:
         """Shorter side to the encoder's size, the middle square, CLIP's normalisation."""
         size = self.network.config.image_size
         planes = picture[..., :3].movedim(-1, 1)
         scale = size / min(planes.shape[-2:])
-        shape = [round(scale * side) for side in planes.shape[-2:]]
+        shape = [round(scale * side) for side in planes.shape[-2:]] if crop else [size, size]
         if list(planes.shape[-2:]) != shape:
             planes = F.interpolate(planes, shape, mode="bicubic", antialias=True)
         top, left = ((side - size) // 2 for side in shape)
         planes = (planes[..., top : top + size, left : left + size].clamp(0, 1) * 255).round() / 255
-        mean, std = (planes.new_tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+        mean, std = (planes.new_tensor(values).view(3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
         return (planes - mean) / std
 
     def _run(self, pixels: Tensor, masked: Tensor | None) -> dict[str, Tensor]:

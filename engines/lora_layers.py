@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..diffusion.sampling import seeded_generator
+from ..diffusion.taps import Branch
 from ..models.style_lora import Factors, StyleLora
-from .taps import Branch
 
 # All four projections of self-attention and cross-attention, under diffusers' and ComfyUI's names.
 PROJECTIONS = r".*\.attn[12]\.(to_q|to_k|to_v|to_out\.0)"
@@ -51,12 +53,13 @@ def lora_layers(network: nn.Module, rank: int, seed: int) -> Iterator[LoraParame
         ) from error
     config = LoraConfig(r=rank, lora_alpha=rank, target_modules=PROJECTIONS)
     tuner = LoraModel(network, config, "style")
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded_generator(seed)
     factors = {}
     try:
         for name, module in network.named_modules():
             if hasattr(module, "lora_A"):
-                down, up = module.lora_A["style"], module.lora_B["style"]
+                down: Any = module.get_submodule("lora_A.style")
+                up: Any = module.get_submodule("lora_B.style")
                 start = torch.randn(down.weight.shape, generator=generator) / rank
                 for layer, value in ((down, start), (up, torch.zeros(up.weight.shape))):
                     layer.weight = nn.Parameter(value.to(layer.weight.device, torch.float32))

@@ -19,9 +19,11 @@ from diffusers.loaders.single_file_utils import (
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from ..diffusion.latent import LATENT_SCALE
 from ..models.checkpoints import load_strictly, read_weights
-from .comfyui_location import find_comfyui
-from .diffusers import DiffusersEngine, without_weights
+from .comfyui.location import find_comfyui
+from .diffusers import DiffusersEngine
+from .diffusers.engine import without_weights
 
 SD1_SCHEDULER = {
     "beta_start": 0.00085,
@@ -31,7 +33,6 @@ SD1_SCHEDULER = {
     "prediction_type": "epsilon",
 }
 SD1_HEADS = 8
-SD1_LATENT_SCALE = 0.18215
 _TOKENS = 77
 _UNET = "model.diffusion_model."
 _VAE = "first_stage_model."
@@ -95,7 +96,7 @@ def _vae_config(weights: dict[str, Tensor]) -> dict[str, Any]:
         "down_block_types": ["DownEncoderBlock2D"] * len(widths),
         "up_block_types": ["UpDecoderBlock2D"] * len(widths),
         "latent_channels": 4,
-        "scaling_factor": SD1_LATENT_SCALE,
+        "scaling_factor": LATENT_SCALE,
         "sample_size": 512,
     }
 

@@ -1,4 +1,4 @@
-"""What a trainer needs of a diffusion model, whichever engine it comes from."""
+"""The interface of a diffusion model for trainers, independent of the engine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .noise_schedule import NoiseSchedule
+from ..diffusion.noise_schedule import NoiseSchedule
 
 KV_PROJECTIONS = ("attn2.to_k.weight", "attn2.to_v.weight")
 

@@ -13,15 +13,6 @@ def diffusers_engine(random_starter) -> DiffusersEngine:
 
 
 @pytest.fixture(scope="session")
-def comfyui_models(comfy, random_starter):
-    """MODEL, CLIP and VAE of the random starter, loaded as a node loads them."""
-    from visage.engines.comfyui import load_starter
-
-    with torch.inference_mode():
-        return load_starter(random_starter)
-
-
-@pytest.fixture(scope="session")
 def four_channel_model(comfyui_models):
     """A model for ordinary text-to-image sampling: no channels for a mask."""
     import comfy.model_base

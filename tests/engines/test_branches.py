@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from visage.engines.diffusers_branches import DiffusersRun
-from visage.engines.taps import Attention, Taps
+from visage.diffusion.taps import Attention, Taps
+from visage.engines.diffusers.branches import DiffusersRun
 from visage.models.style_lora import Factors, StyleLora
 
 PROMPTS = ["a face of a woman with red hair", ""]
@@ -33,7 +33,7 @@ def lora(diffusers_engine) -> StyleLora:
 @pytest.fixture
 def runs(diffusers_engine, comfyui_models, lora):
     """Both engines' ways to a branch with the same prompts: f(lora, bypassed)."""
-    from visage.engines.comfyui_branches import ComfyUIRun
+    from visage.engines.comfyui.branches import ComfyUIRun
 
     model, clip, _ = comfyui_models
 
@@ -82,7 +82,7 @@ def test_both_engines_wear_a_lora_alike(runs, latent):
 
 def test_a_worn_lora_is_what_comfyui_patches(comfy, comfyui_models, lora, latent):
     """The weights themselves, bit for bit, as after loading the patched clone."""
-    from visage.engines.comfyui_branches import ComfyUIRun
+    from visage.engines.comfyui.branches import ComfyUIRun
 
     model = comfyui_models[0]
     styled = with_lora(model, lora)
@@ -103,6 +103,25 @@ def test_taking_a_lora_off_leaves_no_trace(runs, latent):
         before = plain(latent, TIMESTEP)
         styled(latent, TIMESTEP)
         assert torch.equal(plain(latent, TIMESTEP), before)
+
+
+def test_the_text_encoder_wears_its_part_of_a_lora(diffusers_engine):
+    from visage.engines.diffusers.lora import text_lora
+
+    width = diffusers_engine.text_encoder.config.hidden_size
+    name = "lora_te_text_model_encoder_layers_0_self_attn_q_proj"
+    factors = Factors(torch.randn(4, width), torch.randn(width, 4), 4.0)
+    before = diffusers_engine.encode_text(["a red hat"])
+    with torch.inference_mode(), text_lora(diffusers_engine, StyleLora({}, text={name: factors})):
+        worn = diffusers_engine.encode_text(["a red hat"])
+    assert (worn - before).abs().max() > 0.01
+    assert torch.equal(diffusers_engine.encode_text(["a red hat"]), before)
+    foreign = StyleLora({}, text={name: Factors(torch.ones(4, 9), torch.ones(9, 4), 4.0)})
+    with (
+        pytest.raises(ValueError, match="another base model"),
+        text_lora(diffusers_engine, foreign),
+    ):
+        pass
 
 
 def test_bypassed_attentions_keep_the_base_weights(runs, latent):
@@ -189,7 +208,7 @@ class TestTaps:
 
 def test_another_packs_attention_still_runs(comfyui_models, latent):
     """A replaced attention of the model stays in place, behind the tap."""
-    from visage.engines.comfyui_branches import ComfyUIRun
+    from visage.engines.comfyui.branches import ComfyUIRun
 
     calls = []
 
@@ -208,8 +227,8 @@ def test_another_packs_attention_still_runs(comfyui_models, latent):
 
 def test_an_inpainting_condition_of_the_prompt_is_kept(comfyui_models, latent):
     """Soft Inpaint's channels take the place of the grey picture."""
-    from visage.engines.comfyui import attach_inpaint
-    from visage.engines.comfyui_branches import ComfyUIRun
+    from visage.engines.comfyui.branches import ComfyUIRun
+    from visage.engines.comfyui.inpaint_conditioning import attach_inpaint
     from visage.techniques.soft_inpaint import inpaint_condition
 
     model, clip, vae = comfyui_models
@@ -224,7 +243,7 @@ def test_an_inpainting_condition_of_the_prompt_is_kept(comfyui_models, latent):
 
 def test_what_does_not_belong_together_is_refused(comfy, comfyui_models, diffusers_engine, lora):
     import comfy.hooks
-    from visage.engines.comfyui_branches import ComfyUIRun
+    from visage.engines.comfyui.branches import ComfyUIRun
 
     model = comfyui_models[0]
     foreign = StyleLora({name: Factors(torch.ones(4, 320), torch.ones(320, 4), 4.0)
@@ -243,7 +262,7 @@ def test_what_does_not_belong_together_is_refused(comfy, comfyui_models, diffuse
 
 
 def test_another_model_is_refused(comfyui_models, four_channel_model):
-    from visage.engines.comfyui_branches import ComfyUIRun
+    from visage.engines.comfyui.branches import ComfyUIRun
 
     with ComfyUIRun(comfyui_models[0], SHAPE) as run:
         with pytest.raises(ValueError, match="another base model"):
@@ -254,7 +273,7 @@ def test_a_model_that_is_no_such_unet_is_refused(comfy):
     from types import SimpleNamespace
 
     import comfy.model_base
-    from visage.engines.comfyui_branches import ComfyUIRun
+    from visage.engines.comfyui.branches import ComfyUIRun
 
     flux = SimpleNamespace(model=SimpleNamespace(model_type=comfy.model_base.ModelType.FLUX))
     with pytest.raises(ValueError, match="Use SD 1.5"):
@@ -293,16 +312,17 @@ class TestSdxl:
         return [[text, {"pooled_output": torch.randn(1, 1280, generator=generator)}]]
 
     def test_is_tapped_in_every_block_of_the_layers_that_it_has(self, model, prompt):
-        from visage.engines.comfyui_branches import ComfyUIRun
+        from visage.engines.comfyui.branches import ComfyUIRun
         from visage.techniques.injection import (
             Recording,
+            feature_layer,
             hooked_attentions,
             injection_taps,
             recording_taps,
         )
 
         latent, other = torch.randn(2, 1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
-        recording = Recording()
+        recording = Recording(feature_layer(range(6)))
         with torch.inference_mode(), ComfyUIRun(model, latent.shape) as run:
             assert run.attention_layers == [0, 1, 2, 3, 4, 5]
             attentions = hooked_attentions(run.attention_layers, cross=False)
@@ -312,11 +332,15 @@ class TestSdxl:
             injected = branch(latent, TIMESTEP, injection_taps(recording, True, attentions))
             assert not torch.equal(injected, plain)
             assert torch.equal(branch(latent, TIMESTEP), plain)
-        # Layer 4 and 5 are of the second level, with one block each.
-        assert set(recording.queries_keys) == {(Attention(4, "self"), 0), (Attention(5, "self"), 0)}
+        # Layers 1 and 2 are of the lowest level, with three blocks each here; the others have one.
+        assert set(recording.queries_keys) == {
+            (Attention(layer, "self"), block)
+            for layer in range(1, 6)
+            for block in range(3 if layer < 3 else 1)
+        }
 
     def test_counts_the_blocks_of_a_layer(self, model, prompt):
-        from visage.engines.comfyui_branches import ComfyUIRun
+        from visage.engines.comfyui.branches import ComfyUIRun
 
         blocks = []
 
@@ -331,7 +355,7 @@ class TestSdxl:
 
     def test_learns_a_lora_that_its_own_loader_applies(self, comfy, model, prompt):
         import comfy.sd
-        from visage.engines.comfyui_lora import trainable_lora
+        from visage.engines.comfyui.lora import trainable_lora
         from visage.training.style_lora import StyleLoraSettings, train_style_lora
 
         latent = torch.randn(1, 4, 8, 8)

@@ -5,9 +5,10 @@ from contextlib import contextmanager
 import pytest
 import torch
 from safetensors.torch import save_file
+from visage.diffusion.latent import to_latent_size
 from visage.models.checkpoints import read_weights
 from visage.models.face_edit import FaceEditWeights, read_face_edit, write_face_edit
-from visage.techniques.soft_inpaint import inpaint_condition, to_latent_size
+from visage.techniques.soft_inpaint import inpaint_condition
 
 
 @contextmanager
@@ -47,7 +48,7 @@ def prompts(comfyui_models, comfy_nodes):
 @pytest.fixture
 def inpainting(comfyui_models, prompts, picture, soft_mask):
     """Conditioning pair, latent and condition, as Soft Inpaint makes them."""
-    from visage.engines.comfyui import attach_inpaint
+    from visage.engines.comfyui.inpaint_conditioning import attach_inpaint
 
     with torch.inference_mode():
         condition = inpaint_condition(picture, soft_mask, comfyui_models[2].encode, 0.18215)
@@ -136,7 +137,7 @@ class TestSoftMask:
     def test_keeps_hooked_prompts_in_one_batch(
         self, inpainting, comfyui_models, comfy, prompts, run
     ):
-        from visage.engines.comfyui import attach_inpaint
+        from visage.engines.comfyui.inpaint_conditioning import attach_inpaint
 
         *_, latent, condition = inpainting
         hooks = comfy.hooks.create_hook_lora({}, 1.0, 1.0)
@@ -151,11 +152,6 @@ class TestSoftMask:
         with seen_by(comfyui_models[0]) as seen:
             run({"samples": latent["samples"]}, *prompts)
         assert all((channels[:, 4] == 1).all() for channels in seen)
-
-    def test_needs_nine_channels(self, inpainting, four_channel_model, run):
-        positive, negative, latent, _ = inpainting
-        with pytest.raises(ValueError, match=r"UNet takes 9 channels.*takes 4.*SetLatentNoiseMask"):
-            run(latent, positive, negative, model=four_channel_model)
 
 
 class TestModel:
@@ -174,6 +170,15 @@ class TestModel:
         assert latent_format.latent_rgb_factors == [[0.1, 0.2, 0.3]] * 4
         assert latent_format.latent_rgb_factors_bias == [0.0, 0.1, 0.2]
 
+    @pytest.mark.parametrize("parts", [(0, 1, 2), (0,)])
+    def test_saving_a_checkpoint_that_could_not_be_read_is_refused(
+        self, parts, comfy, comfyui_models, tmp_path
+    ):
+        model, clip, vae = (part if i in parts else None for i, part in enumerate(comfyui_models))
+        with pytest.raises(ValueError, match="cannot be saved as a checkpoint"):
+            comfy.sd.save_checkpoint(str(tmp_path / "starter.safetensors"), model, clip, vae)
+        assert not list(tmp_path.iterdir())
+
     def test_an_ordinary_lora_fits_every_attention_layer(self, comfy, comfyui_models):
         """kohya's names, as every LoRA for SD 1.5 has them."""
         model = comfyui_models[0]
@@ -189,13 +194,13 @@ class TestModel:
         assert len(patched.patches) == 64
 
     def test_a_missing_file_is_named(self, random_starter, comfy, tmp_path):
-        from visage.engines.comfyui import load_starter
+        from visage.engines.comfyui.starter import load_starter
 
         with pytest.raises(FileNotFoundError, match=r"starter's vae is missing.*visage train"):
             load_starter(tmp_path)
 
     def test_a_file_of_another_build_is_named(self, random_starter, comfy, tmp_path):
-        from visage.engines.comfyui import load_starter
+        from visage.engines.comfyui.starter import load_starter
 
         for part in ("vae", "unet", "scheduler"):
             (tmp_path / part).mkdir()
@@ -213,7 +218,7 @@ class TestImageEncoder:
     def test_pictures_look_to_comfyui_as_they_look_to_transformers(self, random_starter, comfy):
         from comfy.clip_vision import clip_preprocess
         from transformers import CLIPVisionModelWithProjection
-        from visage.engines.comfyui import load_image_encoder
+        from visage.engines.comfyui.clip_vision import load_image_encoder
 
         folder = random_starter / "image_encoder"
         reference = CLIPVisionModelWithProjection.from_pretrained(folder, dtype=torch.float32)
@@ -230,7 +235,7 @@ class TestImageEncoder:
             assert (ours - theirs).abs().max() < 1e-4
 
     def test_a_file_of_another_build_is_named(self, random_starter, comfy, tmp_path):
-        from visage.engines.comfyui import load_image_encoder
+        from visage.engines.comfyui.clip_vision import load_image_encoder
 
         (tmp_path / "image_encoder").mkdir()
         config = (random_starter / "image_encoder" / "config.json").read_text()
@@ -274,7 +279,7 @@ class TestFaceEdit:
     def test_strength_zero_is_the_model_itself(
         self, comfyui_models, diffusers_engine, face_edit, inpainting, run
     ):
-        from visage.engines.comfyui import apply_face_edit
+        from visage.engines.comfyui.face_edit import apply_face_edit
 
         positive, negative, latent, _ = inpainting
         model = apply_face_edit(comfyui_models[0], face_edit(diffusers_engine), 0.0)
@@ -284,7 +289,7 @@ class TestFaceEdit:
     def test_acts_and_vanishes_on_bypass(
         self, comfyui_models, diffusers_engine, face_edit, inpainting, run
     ):
-        from visage.engines.comfyui import apply_face_edit
+        from visage.engines.comfyui.face_edit import apply_face_edit
 
         positive, negative, latent, _ = inpainting
         before = run(latent, positive, negative)
@@ -296,7 +301,7 @@ class TestFaceEdit:
     def test_comfyuis_own_lora_loader_does_the_same(
         self, comfy, comfyui_models, diffusers_engine, face_edit, inpainting, run, tmp_path
     ):
-        from visage.engines.comfyui import apply_face_edit
+        from visage.engines.comfyui.face_edit import apply_face_edit
 
         positive, negative, latent, _ = inpainting
         weights = face_edit(diffusers_engine)
@@ -311,7 +316,7 @@ class TestFaceEdit:
         assert torch.equal(*results)
 
     def test_refuses_another_models_file_naming_both_shapes(self, comfyui_models):
-        from visage.engines.comfyui import apply_face_edit
+        from visage.engines.comfyui.face_edit import apply_face_edit
 
         name = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight"
         weights = FaceEditWeights({name: torch.zeros(320, 768)}, None, {})
@@ -322,14 +327,14 @@ class TestFaceEdit:
 
 
 def test_the_parser_runs_where_comfyui_loads_it(comfy):
-    from visage.engines.comfyui import wrap_parser
+    from visage.engines.comfyui.memory import managed
     from visage.models.bisenet import BiSeNet
     from visage.models.face_parser import FaceParser
 
     network = BiSeNet(width=8).eval()
     picture = torch.rand(1, 64, 64, 3)
     plain = FaceParser(network, 64, "test").probabilities(picture)
-    wrapped = wrap_parser(FaceParser(network, 64, "test"))
+    wrapped = managed(FaceParser(network, 64, "test"))
     assert torch.equal(wrapped.probabilities(picture), plain)
     loaded = [entry.model.model for entry in comfy.model_management.current_loaded_models]
     assert network in loaded

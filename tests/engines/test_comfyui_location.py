@@ -1,8 +1,8 @@
 """Where ComfyUI is looked for, without importing it."""
 
 import pytest
-from visage.engines import comfyui_location
-from visage.engines.comfyui_location import comfyui_version, find_comfyui
+from visage.engines.comfyui import location as comfyui_location
+from visage.engines.comfyui.location import comfyui_version, find_comfyui
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from visage.engines.diffusers_training import load_trainable
+from visage.engines.diffusers.training import load_trainable
 from visage.training.face_edit.batches import Batch
 from visage.training.face_edit.config import FaceEditConfig
 from visage.training.face_edit.learner import FaceEditLearner
@@ -20,7 +20,7 @@ def batch():
 @pytest.fixture(scope="module")
 def both(comfyui_models, random_starter):
     """The same weights as a TrainableModel of each engine."""
-    from visage.engines.comfyui_training import make_trainable
+    from visage.engines.comfyui.training import make_trainable
 
     with torch.inference_mode(), torch.inference_mode(False):
         return make_trainable(*comfyui_models), load_trainable(random_starter)
@@ -60,7 +60,7 @@ def test_schedule_scale_and_encoders_agree(both):
 
 
 def test_checkpointed_gradients_are_the_same(comfyui_models, both, batch):
-    from visage.engines.comfyui_training import make_trainable
+    from visage.engines.comfyui.training import make_trainable
 
     saving = make_trainable(*comfyui_models)
     saving.use_checkpointing()
@@ -71,7 +71,7 @@ def test_checkpointed_gradients_are_the_same(comfyui_models, both, batch):
 
 
 def test_users_model_stays_as_it_is(comfyui_models, batch):
-    from visage.engines.comfyui_training import make_trainable
+    from visage.engines.comfyui.training import make_trainable
 
     unet = comfyui_models[0].model.diffusion_model
     before = {name: value.clone() for name, value in unet.state_dict().items()}
@@ -83,7 +83,7 @@ def test_users_model_stays_as_it_is(comfyui_models, batch):
 
 
 def test_model_without_a_mask_channel_is_refused(four_channel_model, comfyui_models):
-    from visage.engines.comfyui_training import make_trainable
+    from visage.engines.comfyui.training import make_trainable
 
     with pytest.raises(ValueError, match="takes 9 channels; this one .* takes 4"):
         make_trainable(four_channel_model, *comfyui_models[1:])

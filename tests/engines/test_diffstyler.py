@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from visage.engines.diffusers_branches import DiffusersRun
+from visage.engines.diffusers.branches import DiffusersRun
 from visage.models.style_lora import Factors, StyleLora
 from visage.techniques.ddim_inversion import Trajectory, invert, reconstruct
 from visage.techniques.diffstyler import (
@@ -56,7 +56,7 @@ def ours(diffusers_engine, loras):
 
 @pytest.fixture(scope="module")
 def theirs(comfy, comfyui_models, loras):
-    from visage.engines.comfyui_branches import ComfyUIRun
+    from visage.engines.comfyui.branches import ComfyUIRun
 
     model, clip, _ = comfyui_models
     with torch.inference_mode(), ComfyUIRun(model, SHAPE) as run:

@@ -30,7 +30,7 @@ def folder(clip_vision, tmp_path_factory):
 
 @pytest.mark.parametrize("masked", [False, True])
 def test_features_are_comfyuis(masked, folder, clip_vision):
-    from visage.engines.comfyui_adapter import _encode
+    from visage.engines.comfyui.adapter import _encode
 
     picture, mask = torch.rand(1, 50, 70, 3), None
     if masked:

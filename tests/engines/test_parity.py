@@ -6,10 +6,10 @@ import shutil
 import pytest
 import torch
 import torch.nn.functional as F
+from visage.diffusion.latent import to_latent_size
+from visage.diffusion.sampling import add_noise, masked, sample_euler, seeded_noise
 from visage.engines.diffusers import DiffusersEngine
-from visage.engines.sampling import add_noise, masked, sample_euler, seeded_noise
-from visage.models.starter_files import FILES, STARTER
-from visage.techniques.soft_inpaint import inpaint_condition, to_latent_size
+from visage.techniques.soft_inpaint import inpaint_condition
 
 PROMPT = "a face of a woman with red hair and round glasses, smiling"
 NEGATIVE = "blue background"
@@ -117,10 +117,8 @@ def test_a_whole_run_agrees(
 
 def test_the_shipped_starter_agrees(comfy, comfy_nodes):
     """The real weights at their own size, as the workflow runs them."""
-    from visage.engines.comfyui import load_starter
+    from visage.engines.comfyui.starter import load_starter
 
-    if not (STARTER / FILES["unet"]).is_file():
-        pytest.skip("models/starter has no weights yet")
     picture = torch.rand(1, 16, 16, 3, generator=torch.Generator().manual_seed(3))
     picture = F.interpolate(picture.movedim(-1, 1), 128, mode="bicubic").clamp(0, 1).movedim(1, -1)
     mask = torch.zeros(1, 128, 128)
@@ -137,7 +135,7 @@ def test_the_shipped_starter_agrees(comfy, comfy_nodes):
 
 def both_runs(comfy_nodes, models, engine, picture, mask, steps, scheduler, denoise, guidance):
     """Latents of our engine and of ComfyUI's KSampler, and the latent that both started from."""
-    from visage.engines.comfyui import attach_inpaint
+    from visage.engines.comfyui.inpaint_conditioning import attach_inpaint
 
     model, clip, vae = models
     with torch.inference_mode():
@@ -168,7 +166,7 @@ def both_runs(comfy_nodes, models, engine, picture, mask, steps, scheduler, deno
 
 def test_a_face_edit_agrees(comfy, diffusers_engine, comfyui_models, random_starter, face_edit):
     """The file's weights, at part of their strength, move both engines' UNets alike."""
-    from visage.engines.comfyui import apply_face_edit
+    from visage.engines.comfyui.face_edit import apply_face_edit
 
     weights = face_edit(diffusers_engine)
     engine = DiffusersEngine.load(random_starter, face_edit=weights, strength=0.7)
@@ -186,7 +184,7 @@ def test_a_face_edit_agrees(comfy, diffusers_engine, comfyui_models, random_star
 
 def test_velocity_prediction_agrees(comfy, random_starter, tmp_path):
     """The same UNet read as one that predicts v instead of the noise."""
-    from visage.engines.comfyui import load_starter
+    from visage.engines.comfyui.starter import load_starter
 
     folder = shutil.copytree(random_starter, tmp_path / "starter")
     path = folder / "scheduler" / "scheduler_config.json"

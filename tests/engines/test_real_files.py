@@ -204,13 +204,23 @@ def sdxl(recognised, sdxl_file):
 
 class TestSdxl:
     def test_comfyui_knows_the_file_and_our_engine_its_layers(self, sdxl):
-        from visage.engines.comfyui_adapter import cross_attention
-        from visage.engines.comfyui_branches import attention_layers
+        from visage.engines.comfyui.adapter import cross_attention
+        from visage.engines.comfyui.branches import attention_layers
 
         assert type(sdxl.model).__name__ == "SDXL"
         assert parameters(sdxl.model.diffusion_model) == SDXL_UNET
         assert len(cross_attention(sdxl)) == 70
         assert attention_layers(sdxl) == [0, 1, 2, 3, 4, 5]
+
+    def test_a_lora_for_it_has_kohyas_names(self, sdxl):
+        import comfy.lora
+        from visage.engines.comfyui.lora import _file_names
+
+        name = "input_blocks.4.1.transformer_blocks.0.attn1.to_k"
+        assert name in dict(sdxl.model.diffusion_model.named_modules())
+        assert _file_names(sdxl)(name) == "input_blocks_4_1_transformer_blocks_0_attn1_to_k"
+        key_map = comfy.lora.model_lora_keys_unet(sdxl.model, {})
+        assert f"lora_unet_{_file_names(sdxl)(name)}" in key_map
 
     def test_the_doctor_knows_it_for_a_checkpoint(self, sdxl_file):
         assert kind_of(sdxl_file.name, *read_header(sdxl_file)) == "checkpoint"
@@ -258,7 +268,7 @@ class TestIPAdapter:
         tokens,
     ):
         model = request.getfixturevalue(family)
-        from visage.engines.comfyui_adapter import cross_attention, load_adapter
+        from visage.engines.comfyui.adapter import cross_attention, load_adapter
 
         layers = [layer.to_k.weight.shape for *_, layer in cross_attention(model)]
         path = tmp_path / "any name.safetensors"

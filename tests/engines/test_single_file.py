@@ -4,7 +4,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
-from visage.engines.diffusers_training import load_trainable
+from visage.engines.diffusers.training import load_trainable
 from visage.engines.single_file import load_single_file
 from visage.models.checkpoints import write_weights
 
@@ -57,7 +57,7 @@ def checkpoint(comfy, networks, tmp_path_factory):
     """The networks in one file, under the names that ComfyUI's own tables give them."""
     import comfy.diffusers_convert
     import comfy.utils
-    from visage.engines.comfyui import unet_config
+    from visage.engines.comfyui.starter import unet_config
 
     unet, vae, text_encoder = networks
     names = comfy.utils.unet_to_diffusers(unet_config(unet.config))

@@ -6,8 +6,8 @@ import warnings
 
 import pytest
 import torch
+from visage.diffusion.sampling import add_noise, sample_euler
 from visage.engines.diffusers import DiffusersEngine
-from visage.engines.sampling import add_noise, sample_euler
 from visage.models.ip_adapter import build_ip_adapter
 from visage.techniques.style_adapter import StyleSettings
 
@@ -22,7 +22,7 @@ def noise(*shape, seed=0):
 
 @pytest.fixture(scope="module")
 def layers(comfyui_models):
-    from visage.engines.comfyui_adapter import cross_attention
+    from visage.engines.comfyui.adapter import cross_attention
 
     return [list(layer.to_k.weight.shape) for *_, layer in cross_attention(comfyui_models[0])]
 
@@ -38,7 +38,7 @@ def weights(ip_adapter_weights, layers):
 @pytest.fixture(scope="module")
 def adapter(weights):
     """Makes an adapter as a ComfyUI node loads it."""
-    from visage.engines.comfyui_adapter import as_adapter
+    from visage.engines.comfyui.adapter import as_adapter
 
     def make(variant="base", seed=1):
         parts = {"image_proj": {}, "ip_adapter": {}}
@@ -66,7 +66,7 @@ def blank(variant):
 
 def styled(model, adapter, variant="base", seed=3, **settings):
     """The model with one reference, by the engine's own door."""
-    from visage.engines.comfyui_adapter import apply_style_adapter
+    from visage.engines.comfyui.adapter import apply_style_adapter
 
     settings = StyleSettings(**{"weight": WEIGHT, **settings})
     with torch.inference_mode():
@@ -79,10 +79,10 @@ def styled(model, adapter, variant="base", seed=3, **settings):
 def run(comfy, diffusers_engine, text):
     """Runs a ComfyUI MODEL; gives latents in the UNet's own scale."""
 
-    def run(model, size=(16, 16), guidance=2.0, batch=1, items=slice(None), steps=STEPS):
+    def run(model, size=(16, 16), guidance=2.0, batch=1, items=slice(None), steps=STEPS, **prompt):
         start, concat = noise(batch, 4, *size)[items], noise(batch, 5, *size, seed=1)[items]
         guider = comfy.samplers.CFGGuider(model)
-        guider.set_conds(*([[part, {"noise_concat": concat}]] for part in text[:, None]))
+        guider.set_conds(*([[part, {"noise_concat": concat, **prompt}]] for part in text[:, None]))
         guider.set_cfg(guidance)
         with torch.inference_mode():
             latent = guider.sample(
@@ -145,7 +145,7 @@ def diffusers_own(random_starter, weights, features, blank, mask=None):
 def test_both_engines_agree_with_diffusers_own_adapter(
     variant, masked, random_starter, diffusers_engine, comfyui_models, weights, adapter, run, text
 ):
-    from visage.engines.diffusers_adapter import make_style, styled_denoiser
+    from visage.engines.diffusers.adapter import make_style, styled_denoiser
 
     region = left_half() if masked else None
     own = diffusers_own(random_starter, weights(variant), features(variant), blank(variant), region)
@@ -176,7 +176,7 @@ def test_both_engines_agree_with_diffusers_own_adapter(
 def test_engines_agree_on_settings(
     size, guidance, settings, diffusers_engine, comfyui_models, weights, adapter, run, text
 ):
-    from visage.engines.diffusers_adapter import make_style, styled_denoiser
+    from visage.engines.diffusers.adapter import make_style, styled_denoiser
 
     theirs = run(styled(comfyui_models[0], adapter(), **settings), size, guidance)
     with torch.inference_mode():
@@ -205,6 +205,29 @@ def test_settings_that_do_nothing_give_the_plain_sampler_bit_for_bit(comfyui_mod
         {"block_weights": "middle: 0"},
     ):
         assert torch.equal(run(styled(model, adapter(), **nothing), steps=4), plain), nothing
+
+
+@pytest.mark.parametrize(("left", "first", "last"), [(0, 0, 128), (8, 0, 0), (4, 32, 64)])
+def test_a_region_is_cut_to_the_area_of_a_prompt(left, first, last, comfyui_models, adapter, run):
+    """A prompt for half the picture sees that half of the region, not the whole one squeezed: as if
+    the region were what is alike there, from column `first` to `last`.
+    """
+    alike = torch.zeros(1, 128, 128)
+    alike[:, :, first:last] = 1
+    limited, expected = (
+        run(
+            styled(comfyui_models[0], adapter(), region=region),
+            guidance=1.0,
+            steps=4,
+            area=(16, 8, 0, left),
+            strength=1.0,
+        )[..., left : left + 8]
+        for region in (left_half(), alike)
+    )
+    assert torch.allclose(limited, expected, atol=1e-3)
+    plain = run(comfyui_models[0], guidance=1.0, steps=4, area=(16, 8, 0, left), strength=1.0)
+    styled_there = not torch.equal(limited, plain[..., left : left + 8])
+    assert styled_there == (last > first)
 
 
 def test_a_region_of_ones_is_no_region_bit_for_bit(comfyui_models, adapter, run):
@@ -300,7 +323,7 @@ def test_clones_share_the_patch_and_the_model_itself_stays_plain(comfyui_models,
 
 
 def test_an_adapter_of_another_model_is_refused(comfyui_models, ip_adapter_weights):
-    from visage.engines.comfyui_adapter import as_adapter
+    from visage.engines.comfyui.adapter import as_adapter
 
     weights = ip_adapter_weights("base", [[320, 768]] * 16)
     parts = {"image_proj": {}, "ip_adapter": {}}
@@ -323,7 +346,7 @@ class TestReferences:
 
     @pytest.fixture
     def read(self, adapter, clip_vision):
-        from visage.engines.comfyui_adapter import picture_features
+        from visage.engines.comfyui.adapter import picture_features
 
         def read(image, masked=None, variant="plus"):
             return picture_features(adapter(variant), clip_vision, image, masked)
@@ -359,7 +382,7 @@ class TestReferences:
     def test_an_image_encoder_of_another_width_is_refused(
         self, clip_vision, layers, ip_adapter_weights
     ):
-        from visage.engines.comfyui_adapter import (
+        from visage.engines.comfyui.adapter import (
             LoadedAdapter,
             blank_features,
             picture_features,
@@ -373,24 +396,26 @@ class TestReferences:
             blank_features(wrong, clip_vision)
 
     def test_the_negative_prompt_sees_what_it_saw_in_training(self, adapter, clip_vision):
-        from visage.engines.comfyui_adapter import blank_features
+        from visage.engines.comfyui.adapter import blank_features
 
         assert not blank_features(adapter("base"), clip_vision).any()
         assert blank_features(adapter("plus"), clip_vision).shape == (1, 17, 64)
 
 
-def test_shares_of_a_run_are_comfyuis(comfyui_models, diffusers_engine):
+def test_fractions_of_a_run_are_comfyuis(comfyui_models, diffusers_engine):
     sampling = comfyui_models[0].get_model_object("model_sampling")
-    for share in (0.1, 0.35, 0.8, 1.0):
-        expected = sampling.percent_to_sigma(share)
-        assert diffusers_engine.noise_schedule.sigma_at(share) == pytest.approx(expected, rel=1e-5)
+    for fraction in (0.1, 0.35, 0.8, 1.0):
+        expected = sampling.percent_to_sigma(fraction)
+        assert diffusers_engine.noise_schedule.sigma_at(fraction) == pytest.approx(
+            expected, rel=1e-5
+        )
 
 
 def test_sdxls_layers_are_found_in_the_files_order(sdxl_unet):
     """On the way down, up and in the middle, in blocks of two and of ten transformers."""
     from types import SimpleNamespace
 
-    from visage.engines.comfyui_adapter import cross_attention
+    from visage.engines.comfyui.adapter import cross_attention
     from visage.techniques.style_adapter import SDXL_BLOCKS
 
     layers = cross_attention(SimpleNamespace(model=SimpleNamespace(diffusion_model=sdxl_unet)))

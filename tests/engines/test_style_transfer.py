@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from visage.engines.diffusers_branches import DiffusersRun
+from visage.engines.diffusers.branches import DiffusersRun
 from visage.techniques.attention_distillation import AttentionDistillation, distil_style
 from visage.techniques.ddim_inversion import Trajectory
 from visage.techniques.identity_guard import IdentityGuard, anchor_loss
@@ -32,7 +32,7 @@ def ours(diffusers_engine):
 
 
 def theirs(stack, model, prompt):
-    from visage.engines.comfyui_branches import ComfyUIRun
+    from visage.engines.comfyui.branches import ComfyUIRun
 
     runs = [stack.enter_context(ComfyUIRun(model, shape)) for shape in (CONTENT, STYLE)]
     return [run.branch([prompt]) for run in runs], runs[0].alphas, runs[0].attention_layers
@@ -61,7 +61,7 @@ def test_attention_distillation_agrees(guarded, ours, comfyui_models, guard):
     """Gradients through ComfyUI's UNet, each block recomputed, from weights loaded as in a node."""
     from contextlib import ExitStack
 
-    from visage.engines.comfyui_gradients import ordinary, private_copy, use_checkpointing
+    from visage.engines.comfyui.gradients import ordinary, private_copy, use_checkpointing
 
     model, clip, _ = comfyui_models
     with torch.inference_mode():
@@ -107,7 +107,7 @@ def test_more_strength_keeps_more_of_the_person_and_less_of_the_style(host, ours
 
 
 def test_the_users_model_is_untouched_by_gradients(comfyui_models):
-    from visage.engines.comfyui_gradients import private_copy, use_checkpointing
+    from visage.engines.comfyui.gradients import private_copy, use_checkpointing
 
     model = comfyui_models[0]
     unet = model.model.diffusion_model

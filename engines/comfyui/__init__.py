@@ -1,0 +1,1 @@
+"""The ComfyUI engine. All but `location` is importable only inside ComfyUI."""
