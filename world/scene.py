@@ -1,9 +1,10 @@
-"""Pictures of several people at several distances, for finding faces and editing more than one."""
+"""Pictures of several people at several distances, for face detection and group edits."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..models.user_input import require_choice
 from .background import paint_background
 from .canvas import Canvas
 from .captions import write_scene_captions
@@ -13,9 +14,9 @@ from .labels import face_box, halve
 from .portrait import PEOPLE_PER_SPLIT, SPLITS, finish, landmarks_of, paint_person
 from .styles import STYLES, stylise
 
-MOST_PEOPLE = 5
-PHOTO_SHARE = 0.8
-# Scenes draw their people from the end of a split's range, where no portrait reaches.
+MAX_PEOPLE = 5
+PHOTO_FRACTION = 0.8
+# Scenes use people from the end of a split's range, which portraits do not reach.
 FIRST_PERSON = 90_000_000
 
 
@@ -23,7 +24,7 @@ FIRST_PERSON = 90_000_000
 class SceneFace:
     """One face of a scene: box (x, y, w, h) of its visible pixels, landmarks [5, 2], in pixels.
 
-    visible: share of its pixels that nobody in front hides.
+    visible: fraction of its pixels that are not hidden by people in front.
     """
 
     identity_id: int
@@ -45,7 +46,7 @@ class Scene:
 
 
 def _places(rng: np.random.Generator, count: int) -> list[tuple[float, float, float]]:
-    """(x, y, face height) of up to `count` people whose faces stay apart, the farthest first."""
+    """(x, y, face height) of up to `count` people with separate faces, the farthest first."""
     placed: list[tuple[float, float, float]] = []
     for _ in range(60):
         if len(placed) == count:
@@ -60,7 +61,7 @@ def _places(rng: np.random.Generator, count: int) -> list[tuple[float, float, fl
 
 
 def _apart(far: tuple[float, float, float], near: tuple[float, float, float]) -> bool:
-    """The faces do not overlap and the nearer one's shoulders leave the farther face free."""
+    """Whether the faces are apart and the nearer person's shoulders do not hide the farther one."""
     dx, dy = abs(far[0] - near[0]), far[1] - near[1]
     reach = far[2] + near[2]
     if dx < 0.58 * reach and abs(dy) < 0.72 * reach:
@@ -69,20 +70,19 @@ def _apart(far: tuple[float, float, float], near: tuple[float, float, float]) ->
 
 
 def scene(index: int, size: int = 256, split: str = "train") -> Scene:
-    """Scene number `index` of a split: 1 to 5 people, always the same picture.
+    """Draw scene number `index` of a split with 1 to 5 people, always the same one.
 
     Raises ValueError for an unknown split or a size outside 64..2048.
     """
-    if split not in SPLITS:
-        raise ValueError(f"unknown split {split!r}; choose one of {', '.join(SPLITS)}")
+    require_choice("split", split, SPLITS)
     if not 64 <= size <= 2048:
         raise ValueError(f"a scene is 64 to 2048 px wide, not {size}")
     seed = SPLITS[split] * PEOPLE_PER_SPLIT * 10 + FIRST_PERSON * 10 + index
     rng = np.random.default_rng([0x5CE, seed])
-    places = _places(rng, int(rng.integers(1, MOST_PEOPLE + 1)))
-    first = SPLITS[split] * PEOPLE_PER_SPLIT + FIRST_PERSON + index * MOST_PEOPLE
+    places = _places(rng, int(rng.integers(1, MAX_PEOPLE + 1)))
+    first = SPLITS[split] * PEOPLE_PER_SPLIT + FIRST_PERSON + index * MAX_PEOPLE
     people = [_stand(sample_person(first + i), place, seed, i) for i, place in enumerate(places)]
-    style = "photo" if rng.random() < PHOTO_SHARE else str(rng.choice(STYLES[1:]))
+    style = "photo" if rng.random() < PHOTO_FRACTION else str(rng.choice(STYLES[1:]))
     canvas = Canvas(paint_background(people[0][1], 2 * size))
     owners = np.zeros_like(canvas.labels)
     labels = np.zeros_like(canvas.labels)
@@ -100,9 +100,9 @@ def scene(index: int, size: int = 256, split: str = "train") -> Scene:
         zip(people, frames, whole, strict=True), start=1
     ):
         box = face_box(np.where(owners == number, labels, 0))
-        share = 4 * box[2] * box[3] / max(extent[0] * extent[1], 1)
+        fraction = 4 * box[2] * box[3] / max(extent[0] * extent[1], 1)
         faces.append(
-            SceneFace(person.seed, box, landmarks_of(person, now, frame) / 2, min(share, 1.0))
+            SceneFace(person.seed, box, landmarks_of(person, now, frame) / 2, min(fraction, 1.0))
         )
     image = stylise(finish(canvas.shrunk(size), False, seed), style, seed)
     captions = write_scene_captions([(p.male, n.smile > 0.4) for p, n in people], style, seed)
@@ -112,8 +112,8 @@ def scene(index: int, size: int = 256, split: str = "train") -> Scene:
 def _stand(
     person: Identity, place: tuple[float, float, float], seed: int, number: int
 ) -> tuple[Identity, Circumstance]:
-    """The person where they stand, under the light that everybody shares."""
-    now = sample_circumstance(seed * MOST_PEOPLE + number, person)
+    """The person at their place in the scene, in the light of the whole scene."""
+    now = sample_circumstance(seed * MAX_PEOPLE + number, person)
     shared = sample_circumstance(seed, person)
     x, y, height = place
     return person, replace(

@@ -1,4 +1,4 @@
-"""Ears and what hangs from them."""
+"""Ears and earrings."""
 
 import math
 
@@ -20,14 +20,14 @@ def _ear_centre(person: Identity, now: Circumstance, side: float) -> tuple[float
 
 
 def visible(now: Circumstance, side: float) -> bool:
-    """The far ear goes behind the head as it turns."""
+    """Whether an ear is visible; the far one is hidden when the head is turned."""
     return side * math.sin(now.yaw) < 0.27
 
 
 def paint_ear(
     canvas: Canvas, person: Identity, now: Circumstance, frame: Frame, lights: Lights, side
 ) -> None:
-    """One ear behind the head; side is -1 or 1 on screen."""
+    """Paint one ear behind the head; side is -1 or 1 on screen."""
     if not visible(now, side):
         return
     cx, cy = _ear_centre(person, now, side)
@@ -56,7 +56,7 @@ def paint_ear(
 def paint_earring(
     canvas: Canvas, person, now: Circumstance, frame: Frame, lights: Lights, side
 ) -> None:
-    """A stud, hoop or drop on one lobe."""
+    """Paint a stud, hoop or drop on one lobe."""
     if now.earrings == "none" or not visible(now, side):
         return
     cx, cy = _ear_centre(person, now, side)

@@ -45,7 +45,7 @@ CLOTHES = {
 
 
 def write_captions(traits: dict, seed: int) -> list[str]:
-    """CAPTIONS captions of one picture; deterministic by seed."""
+    """Write CAPTIONS captions of one picture; they depend on the seed alone."""
     rng = np.random.default_rng([0xCA9, seed])
     return [_caption(traits, rng) for _ in range(CAPTIONS)]
 
@@ -59,7 +59,7 @@ def _with_article(words: str) -> str:
 
 
 def _details(traits: dict, rng: np.random.Generator) -> list[str]:
-    """Everything worth naming, each as "with ..." words."""
+    """The details that a caption may name, each in words that follow "with"."""
     found = []
     if traits["hair"] != "none":
         colour = "gray" if traits["hair"] == "grey" and rng.random() < 0.3 else traits["hair"]
@@ -145,7 +145,7 @@ def _caption(traits: dict, rng: np.random.Generator) -> str:
 
 
 def write_prompts(traits: dict) -> dict[str, str]:
-    """What a user would ask for to get the looks of a picture, one look a prompt, by trait."""
+    """Prompts that ask for the traits of a picture, one for each trait."""
     looks = {"skin": f"{traits['skin']} skin"}
     if traits["hair"] != "none":
         looks["hair"] = f"{traits['hair']} hair"

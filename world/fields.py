@@ -98,7 +98,7 @@ def curve(x: np.ndarray, xs: list[float], ys: list[float], samples: int = 256) -
 
 
 def blur(image: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian blur; on a shrunken copy when sigma is large, as a soft shadow needs no more."""
+    """Gaussian blur; a large one is made on a shrunken copy, which is enough for soft shadows."""
     if sigma < 0.3:
         return image
     if sigma <= 4:
@@ -112,6 +112,6 @@ def blur(image: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def shifted(image: np.ndarray, dx: float, dy: float) -> np.ndarray:
-    """The plane moved by (dx, dy) pixels, zero where nothing comes in."""
+    """The plane moved by (dx, dy) pixels, with zeros at the free borders."""
     matrix = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
     return cv2.warpAffine(image, matrix, (image.shape[1], image.shape[0]))

@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
-from visage.training.world import scene
-from visage.training.world.labels import FACE
+from visage.world import scene
+from visage.world.labels import FACE
+
+# Scenes of several people are drawn.
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,12 @@ import cv2
 import numpy as np
 import pytest
 from visage.models.face_classes import CLASSES
-from visage.training.world import STYLES, portrait, render, sample_circumstance, sample_person
-from visage.training.world.labels import ATTRIBUTES, LABEL
-from visage.training.world.portrait import person_of
+from visage.world import STYLES, portrait, render, sample_circumstance, sample_person
+from visage.world.labels import ATTRIBUTES, LABEL
+from visage.world.portrait import person_of
+
+# Portraits are drawn, at sizes up to 512 px.
+pytestmark = pytest.mark.slow
 
 SIZE = 64
 

@@ -53,7 +53,7 @@ def _volume(now: Circumstance) -> tuple[float, float]:
 
 
 def _full(person: Identity, now: Circumstance) -> bool:
-    """Short hair worn full, over the upper ears."""
+    """Whether the hair is short and full, over the upper ears."""
     return not person.male and now.hair_style in ("short", "swept")
 
 
@@ -115,7 +115,7 @@ def grow(person: Identity, now: Circumstance, frame: Frame) -> Hair | None:
 
 
 def _box(now: Circumstance, frame: Frame) -> tuple[slice, slice]:
-    """Slice of the picture that surely holds the hair of this style."""
+    """Slice of the picture that holds the hair of this style."""
     w, k = frame.width, frame.k
     cx, cy = now.centre[0] * w, now.centre[1] * w
     wide = now.hair_style in LONG or now.hair_style == "afro"
@@ -141,7 +141,7 @@ def _trim(hair: Hair, margin: int) -> Hair:
         for name, plane in vars(hair).items()
         if name != "where"
     }
-    h, w = planes["x"].shape
+    h, w = hair.x[r, c].shape
     where = (
         slice(top + r.start, top + r.start + h),
         slice(left + c.start, left + c.start + w),
@@ -283,7 +283,7 @@ def _strand_planes(now: Circumstance, frame: Frame, hair: Hair):
 
 
 def shaded_hair(now: Circumstance, frame: Frame, hair: Hair, lights: Lights) -> np.ndarray:
-    """Linear colour [3, h, w]."""
+    """Linear colour [3, h, w] of the hair with its light."""
     wide, fine = _strand_planes(now, frame, hair)
     curly = now.hair_style in ("curly", "afro")
     lump = (0.030 if curly else 0.020) * wide + 0.008 * fine
@@ -315,7 +315,7 @@ def shaded_hair(now: Circumstance, frame: Frame, hair: Hair, lights: Lights) -> 
 
 
 def paint_back(canvas: Canvas, now: Circumstance, frame: Frame, hair: Hair, colour) -> None:
-    """Hair behind the neck and ears."""
+    """Paint the hair behind the neck and ears."""
     if hair.back is None:
         return
     darker = 1.0 - 0.55 * smooth(hair.y, -0.4, 0.5) * smooth(np.abs(hair.x), 0.85, 0.5)
@@ -326,7 +326,7 @@ def paint_back(canvas: Canvas, now: Circumstance, frame: Frame, hair: Hair, colo
 def paint_front(
     canvas: Canvas, now: Circumstance, frame: Frame, hair: Hair, colour, lights: Lights
 ) -> None:
-    """Hair on the head, over the brow and shoulders, and its shadow on what it covers."""
+    """Paint the hair on the head, over brow and shoulders, and its shadow on them."""
     soft = 3.5 if now.hair_style in ("buzz", "receding") else 2.0
     cover = frame.coverage(hair.front, soft)
     if now.hair_style == "buzz":

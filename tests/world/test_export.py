@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 from visage.cli.main import main
-from visage.training.world import portrait
-from visage.training.world.export import PARTS, export_portraits
+from visage.world import portrait
+from visage.world.export import PARTS, export_portraits
 
 COUNT, SIZE = 4, 48
 
@@ -103,6 +103,7 @@ def test_folders_of_others_are_refused(exported, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_the_command_reports_the_rate_and_the_errors(tmp_path, capsys):
     arguments = ["data", "render", "--out", str(tmp_path / "faces"), "--size", "32"]
     assert main([*arguments, "--count", "3", "--workers", "2", "--style", "ink"]) == 0

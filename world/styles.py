@@ -9,7 +9,7 @@ STYLES = ("photo", "watercolour", "oil", "pencil", "ink", "mosaic", "poster", "p
 
 
 def stylise(image: np.ndarray, style: str, seed: int) -> np.ndarray:
-    """image [S, S, 3] uint8 RGB in the style; "photo" returns it unchanged."""
+    """Return image [S, S, 3] uint8 RGB in a style; "photo" leaves it unchanged."""
     if style == "photo":
         return image
     rng = np.random.default_rng([0x517, seed])

@@ -6,11 +6,9 @@ from .circumstance import Circumstance
 from .identity import Identity
 from .labels import ATTRIBUTES, LABEL
 
-DYED = ("pink", "blue", "green", "purple")
-
 
 class _Seen:
-    """Which parts a label map shows with more than a stray pixel."""
+    """Tells which parts are visible in a label map; stray pixels do not count."""
 
     def __init__(self, labels: np.ndarray) -> None:
         self.counts = np.bincount(labels.ravel(), minlength=len(LABEL))
@@ -21,7 +19,7 @@ class _Seen:
 
 
 def describe_attributes(person: Identity, now: Circumstance, labels: np.ndarray) -> dict[str, bool]:
-    """The 40 attributes. "Attractive" is never claimed: it is a judgement, not a fact."""
+    """The 40 attributes; "Attractive" is always False, since it is a judgement and not a fact."""
     seen = _Seen(labels)
     hair = now.hair_style != "bald" and seen("hair")
     colour = now.hair_colour if hair else "none"
@@ -74,7 +72,7 @@ def describe_attributes(person: Identity, now: Circumstance, labels: np.ndarray)
 
 
 def describe_traits(person: Identity, now: Circumstance, labels: np.ndarray, style: str) -> dict:
-    """Named facts beyond the 40 attributes, for captions and classifiers ("none" = not there)."""
+    """Named facts beyond the 40 attributes, for captions and classifiers ("none" if absent)."""
     seen = _Seen(labels)
     hair = now.hair_style != "bald" and seen("hair")
     return {

@@ -1,4 +1,4 @@
-"""What stands behind the person: gradients, clouds and crops of photographs without people."""
+"""Backgrounds: gradients, clouds and crops of photographs without people."""
 
 from functools import lru_cache
 
@@ -10,7 +10,7 @@ from .canvas import rgb
 from .circumstance import Circumstance
 from .fields import cloud, sample
 
-# Bundled photographs of scikit-image in which nobody can be seen.
+# Photographs of scikit-image without people.
 PHOTOGRAPHS = (
     "brick",
     "chelsea",
@@ -42,7 +42,7 @@ def photographs() -> tuple[np.ndarray, ...]:
 
 
 def paint_background(now: Circumstance, width: int) -> np.ndarray:
-    """Linear colour [3, width, width]."""
+    """Paint the background in linear colour [3, width, width]."""
     rng = np.random.default_rng([0xBAC, now.seed])
     first = rng.uniform(0.1, 0.95, 3).astype(np.float32)
     vivid = np.float32(0.55 if rng.random() < 0.3 else 0.22)

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ..models.user_input import require_choice
 from .labels import ATTRIBUTES
 from .parallel import draw_in_parallel
 from .portrait import SPLITS, Portrait, check_size, portrait
@@ -20,7 +21,7 @@ CAPTION_FILE = "captions.jsonl"
 SETTINGS_FILE = "visage-data.json"
 DONE_FILE = "captions.jsonl.part"
 MASKS_PER_FOLDER = 2000
-# CelebAMask-HQ's own names of its parts, in label order from 1.
+# CelebAMask-HQ's names of its parts, in the order of labels from 1.
 PARTS = (
     "skin l_brow r_brow l_eye r_eye eye_g l_ear r_ear ear_r nose mouth u_lip l_lip neck neck_l "
     "cloth hair hat"
@@ -32,17 +33,16 @@ def export_portraits(
 ) -> Iterator[int]:
     """Write portraits 0 .. count - 1 below `folder`; yields the number finished so far.
 
-    Masks are 0 and 255 at the picture's size, one file a visible part. A folder that an earlier
-    call left half done is completed. Raises ValueError for a folder that holds anything else, or
-    was written with other settings, and for an unknown split or style.
+    Masks are 0 and 255 at the picture's size, one file for each visible part. An unfinished export
+    is continued. Raises ValueError for a folder that holds anything else or was written with other
+    settings, and for an unknown split or style.
     """
     if count < 1:
         raise ValueError(f"the number of portraits must be at least 1, not {count}")
     check_size(size)
-    if split not in SPLITS:
-        raise ValueError(f"unknown split {split!r}; choose one of {', '.join(SPLITS)}")
-    if style is not None and style not in STYLES:
-        raise ValueError(f"unknown style {style!r}; choose one of {', '.join(STYLES)}")
+    require_choice("split", split, SPLITS)
+    if style is not None:
+        require_choice("style", style, STYLES)
     _claim(folder, {"size": size, "split": split, "style": style or "mixed"})
     records = _finished(folder)
     missing = [index for index in range(count) if index not in records]
@@ -63,7 +63,7 @@ def export_portraits(
 
 
 def _claim(folder: Path, settings: dict) -> None:
-    """Mark the folder as this export's own, or check that it is."""
+    """Mark the folder as this export's; raises ValueError if it holds something else."""
     marker = folder / SETTINGS_FILE
     if marker.exists():
         found = json.loads(marker.read_text(encoding="utf-8"))
@@ -82,7 +82,7 @@ def _claim(folder: Path, settings: dict) -> None:
 
 
 def _finished(folder: Path) -> dict[int, dict]:
-    """Records of the portraits that are complete; a line cut off by a crash is dropped."""
+    """Records of the finished portraits; a line cut off by a crash is dropped."""
     content = b"".join(
         (folder / name).read_bytes()
         for name in (CAPTION_FILE, DONE_FILE)
@@ -121,7 +121,7 @@ def _record(index: int, drawn: Portrait) -> dict:
 
 
 def _write_tables(folder: Path, records: list[dict]) -> None:
-    """The attribute table (1 and -1, as CelebA writes it) and one line of JSON a portrait."""
+    """Write the attribute table (1 and -1, as in CelebA) and a line of JSON for each portrait."""
     lines = [str(len(records)), " ".join(ATTRIBUTES)]
     for record in records:
         flags = " ".join("1" if name in record["attributes"] else "-1" for name in ATTRIBUTES)
@@ -138,7 +138,7 @@ def _write_image(path: Path, image: np.ndarray) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """All or nothing: a temporary name first, then a rename."""
+    """Write under a temporary name, then rename, so that no half-written file is left."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     temporary.write_bytes(content)
     os.replace(temporary, path)

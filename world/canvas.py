@@ -1,4 +1,4 @@
-"""The canvas: linear-light colour and the label map, painted together so that they always agree.
+"""The canvas: linear-light colour and the label map, painted together so that they agree.
 
 Colours are planar, [3, h, w] or [3, 1, 1]: numpy is many times quicker on whole planes than on
 interleaved triples.
@@ -44,7 +44,7 @@ class Canvas:
             self.labels[where][r, c][alpha > 0.5] = LABEL[label]
 
     def darken(self, where, amount: np.ndarray, tint: np.ndarray) -> None:
-        """Multiply by 1 - amount * tint (tint below 1 in red keeps shadows on skin warm)."""
+        """Multiply by 1 - amount * tint; a tint below 1 in red keeps shadows on skin warm."""
         self.planes[:, where[0], where[1]] *= 1.0 - amount * tint
 
     def shrunk(self, size: int) -> np.ndarray:

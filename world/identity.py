@@ -1,4 +1,4 @@
-"""Who the person is: everything that stays when the light, the hair or the smile changes."""
+"""Who a person is: everything that stays when light, hair or expression change."""
 
 from dataclasses import dataclass
 
@@ -110,7 +110,7 @@ def _natural_hair(rng: np.random.Generator, melanin: float, age: int) -> str:
 
 
 def sample_person(seed: int) -> Identity:
-    """The person of this seed; the same seed is always the same person."""
+    """Draw a person; the same seed gives the same person."""
     rng = np.random.default_rng([0x1DE, seed])
     male = bool(rng.random() < 0.5)
     age = int(np.clip(18 + 62 * rng.beta(1.3, 2.1), 18, 80))

@@ -65,7 +65,7 @@ def _opening(now: Circumstance, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def paint_body(
     canvas: Canvas, person: Identity, now: Circumstance, frame: Frame, lights: Lights
 ) -> None:
-    """Neck and torso behind the head, with the shadow that the head throws on them."""
+    """Paint neck and torso behind the head, with the shadow of the head on them."""
     x, y = body_planes(now, frame)
     rows = slice(int(np.argmax(y.max(1) > 0.3)), None)
     x, y = x[rows], y[rows]

@@ -1,4 +1,4 @@
-"""What may change between pictures: pose, expression, light, hair, things worn, background."""
+"""What changes between pictures of a person: pose, expression, light, hair, clothes, background."""
 
 from dataclasses import dataclass
 
@@ -70,7 +70,7 @@ LIPSTICKS = {
 
 @dataclass(frozen=True)
 class Circumstance:
-    """Angles in radians; positions and sizes as shares of the picture; amounts 0..1."""
+    """Angles in radians; positions and sizes as fractions of the picture; amounts 0..1."""
 
     seed: int
     centre: tuple[float, float]
@@ -275,7 +275,7 @@ def _worn(rng: np.random.Generator, person: Identity) -> dict:
 
 
 def sample_circumstance(seed: int, identity: Identity) -> Circumstance:
-    """One situation for this person; the same (seed, identity) is always the same situation."""
+    """Draw a situation for a person; the same seed and identity give the same situation."""
     rng = np.random.default_rng([0xC1C, seed])
     return Circumstance(
         seed=seed,

@@ -14,9 +14,9 @@ Drawn = TypeVar("Drawn")
 def draw_in_parallel(
     draw: Callable[[Job], Drawn], jobs: list[Job], workers: int, chunksize: int = 1
 ) -> Iterator[Drawn]:
-    """Yield `draw(job)` of every job in order; one worker draws in this process.
+    """Yield `draw(job)` of every job, in order; a single worker draws in this process.
 
-    The processes are spawned: one forked after torch has started its threads can wait for ever.
+    The processes are spawned, because one that is forked after torch started threads can hang.
     """
     if workers <= 1 or len(jobs) < 2:
         yield from map(draw, jobs)

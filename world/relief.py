@@ -25,7 +25,7 @@ class Relief:
 
 
 def nose_height(person: Identity, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Bridge, tip and wings."""
+    """Height of the nose: bridge, tip and wings."""
     tip_v = person.eye_height + person.nose_length + 0.105
     wing = person.nose_width
     along = np.clip(
@@ -48,7 +48,7 @@ def nose_height(person: Identity, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def face_height(person: Identity, now: Circumstance, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Everything on top of the skull except pores."""
+    """Height of the face above the skull, without pores."""
     e, s = person.eye_height, person.eye_spacing
     smile = max(now.smile, 0.0)
     mv = person.mouth_height
@@ -106,7 +106,7 @@ def _cast_shadow(height: np.ndarray, light: np.ndarray, k: float) -> np.ndarray:
 
 
 def carve(person: Identity, now: Circumstance, frame: Frame) -> Relief:
-    """Bend u, v of the frame for the nose's own depth, then build the relief of the head slice."""
+    """Bend the frame's u, v by the depth of the nose, then build the relief of the head slice."""
     lift = nose_height(person, frame.u, frame.v)
     frame.u -= lift * np.float32(math.sin(now.yaw))
     frame.v -= lift * np.float32(math.sin(now.pitch))

@@ -23,7 +23,7 @@ def paint_eye(
     lit,
     side: float,
 ) -> None:
-    """One eye; side is -1 or 1 in u. `lit` [h, w] is the key light that reaches the head slice."""
+    """Paint one eye; side is -1 or 1 in u, `lit` [h, w] the key light on the head slice."""
     s, e, w = person.eye_spacing, person.eye_height, person.eye_width
     local = frame.region(side * s, e, w * 2.1)
     where = frame.in_picture(local)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from ..models.user_input import require_choice
 from .accessories import paint_glasses, paint_hat
 from .attributes import describe_attributes, describe_traits
 from .background import paint_background
@@ -25,7 +26,7 @@ SPLITS = {"train": 0, "validation": 1, "test": 2}
 PEOPLE_PER_BLOCK = 128
 PORTRAITS_PER_PERSON = 8
 PEOPLE_PER_SPLIT = 100_000_000
-PHOTO_SHARE = 0.62
+PHOTO_FRACTION = 0.62
 
 
 @dataclass
@@ -44,10 +45,10 @@ class Portrait:
 
 
 def paint_person(canvas: Canvas, person: Identity, now: Circumstance) -> Frame:
-    """Paint one person onto the canvas, back to front; returns the frame for landmarks."""
+    """Paint one person onto the canvas, back to front; return the frame for landmarks."""
     frame = build_frame(person, now, canvas.labels.shape[0])
     lights = set_lights(now)
-    hair = grow(person, now, frame)
+    hair, colour = grow(person, now, frame), None
     if hair is not None:
         colour = shaded_hair(now, frame, hair, lights)
         paint_back(canvas, now, frame, hair, colour)
@@ -84,7 +85,7 @@ def landmarks_of(person: Identity, now: Circumstance, frame: Frame) -> np.ndarra
 
 
 def finish(rgb: np.ndarray, blurry: bool, seed: int) -> np.ndarray:
-    """Linear [H, W, 3] to an 8-bit photograph: tone curve, lens softness, sensor noise."""
+    """Turn linear light [H, W, 3] into an 8-bit photograph: tone curve, soft lens, sensor noise."""
     rng = np.random.default_rng([0xF11, seed])
     rgb = rgb / (1.0 + 0.16 * np.maximum(rgb - 0.55, 0.0))
     image = np.sqrt(np.clip(rgb, 0.0, 1.0))
@@ -114,11 +115,10 @@ def render(
 ) -> Portrait:
     """Draw one portrait of size x size pixels, 16 to 2048.
 
-    The person and the situation decide the picture; `seed` its sensor noise, brush and captions.
+    identity and circumstance decide the content, `seed` sensor noise, brush and captions.
     Raises ValueError for an unknown style or another size.
     """
-    if style not in STYLES:
-        raise ValueError(f"unknown style {style!r}; choose one of {', '.join(STYLES)}")
+    require_choice("style", style, STYLES)
     check_size(size)
     factor = 2
     while size * factor < 128:
@@ -146,8 +146,7 @@ def render(
 
 def person_of(index: int, split: str) -> int:
     """Identity seed of portrait `index`: blocks of 1024 portraits hold 128 people 8 times each."""
-    if split not in SPLITS:
-        raise ValueError(f"unknown split {split!r}; choose one of {', '.join(SPLITS)}")
+    require_choice("split", split, SPLITS)
     block = index // (PEOPLE_PER_BLOCK * PORTRAITS_PER_PERSON)
     return SPLITS[split] * PEOPLE_PER_SPLIT + block * PEOPLE_PER_BLOCK + index % PEOPLE_PER_BLOCK
 
@@ -155,14 +154,14 @@ def person_of(index: int, split: str) -> int:
 def portrait(
     index: int, size: int = 128, split: str = "train", style: str | None = None
 ) -> Portrait:
-    """Portrait number `index` of a split ("train", "validation", "test"): always the same picture.
+    """Draw portrait number `index` of a split ("train", "validation", "test"), always the same one.
 
-    Splits share neither people nor seeds. style: None draws photographs and paintings by chance.
+    Splits have no people or seeds in common. style None draws photographs and paintings at random.
     Raises ValueError for an unknown split, style or size.
     """
     person, seed = _sitting(index, split)
     rng = np.random.default_rng([0x57, seed])
-    drawn = "photo" if rng.random() < PHOTO_SHARE else str(rng.choice(STYLES[1:]))
+    drawn = "photo" if rng.random() < PHOTO_FRACTION else str(rng.choice(STYLES[1:]))
     return render(person, sample_circumstance(seed, person), size, style or drawn, seed)
 
 
@@ -174,6 +173,6 @@ def portrait_landmarks(index: int, size: int = 128, split: str = "train") -> np.
 
 
 def _sitting(index: int, split: str) -> tuple[Identity, int]:
-    """Who sits for portrait number `index`, and the seed of everything else in it."""
+    """The person in portrait number `index`, and the seed of everything else in it."""
     person = sample_person(person_of(index, split))
     return person, SPLITS[split] * PEOPLE_PER_SPLIT * 10 + index

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ...models.face_classes import CLASSES, PRESETS
+from ..models.face_classes import CLASSES, PRESETS
 
 LABEL = {name: index for index, name in enumerate(CLASSES)}
 
