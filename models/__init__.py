@@ -1,1 +1,1 @@
-"""Network definitions, checkpoint reading, and which file lies in which folder."""
+"""Network definitions, reading of checkpoints, and the folders of model files."""

@@ -1,4 +1,4 @@
-"""A face analyzer from a folder of ONNX files: InsightFace's packs, or OpenCV's YuNet and SFace.
+"""A face analyzer from a folder of files: InsightFace's packs, OpenCV's YuNet and SFace, or dlib.
 
 Which file is what is read from the graphs, whatever the names; files of other tasks that come with
 a pack (age, dense landmarks) are left alone.
@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from .face_analyzer import Analyzer
+from .dlib_faces import DlibFiles, dlib_analyzer, dlib_files
+from .face_analyzer import Analyzer, FaceAnalyzer
 from .insightface import LICENCE, ArcFace, Scrfd, is_arcface, is_scrfd, open_session
 from .onnx_file import OnnxFile, read_onnx
 from .opencv_faces import SFACE_LICENCE, YUNET_LICENCE, SFace, YuNet, is_sface, is_yunet
@@ -21,13 +22,27 @@ _WANTED = (
 )
 
 
-def load_pack(files: Sequence[Path]) -> Analyzer:
-    """The analyzer that a folder's ONNX files make, detection only where no recognizer is there.
+def pack_kinds(files: Sequence[Path]) -> set[str]:
+    """The models in the files: "scrfd", "yunet", "arcface", "sface", "dlib". Raises ValueError."""
+    onnx = {_kind(read_onnx(file)) for file in files if file.suffix == ".onnx"} - {None}
+    return onnx | ({"dlib"} if _dlib_in(files) else set())
+
+
+def _dlib_in(files: Sequence[Path]) -> DlibFiles | None:
+    folder = next((file.parent for file in files if file.suffix == ".dat"), None)
+    return dlib_files(folder) if folder else None
+
+
+def load_pack(files: Sequence[Path]) -> FaceAnalyzer:
+    """The analyzer that a folder's files make, detection only where no recognizer is there.
 
     Raises FileNotFoundError or ValueError, naming the files and what they are, when there is no
     detector, more than one, more than one recognizer, or a file that cannot be run.
     """
-    known = [(file, _kind(file)) for file in map(read_onnx, files)]
+    if files and all(file.suffix == ".dat" for file in files):
+        return dlib_analyzer(_dlib_in(files))
+    onnx = [file for file in files if file.suffix == ".onnx"]
+    known = [(file, _kind(file)) for file in map(read_onnx, onnx)]
     detectors = [part for part in known if part[1] in ("scrfd", "yunet")]
     recognizers = [part for part in known if part[1] in ("arcface", "sface")]
     if not detectors:

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from .damage import what_to_do
+from .damage import is_safetensors, what_to_do
 
 _WRAPPERS = ("state_dict", "model", "params_ema", "params")
 
@@ -31,7 +31,7 @@ def _existing(path: str | Path) -> Path:
     return path
 
 
-def _damaged(path: Path, reason: Exception) -> ValueError:
+def _damaged(path: Path, reason: Exception | str) -> ValueError:
     return ValueError(
         f"Cannot read weights from {path} ({path.stat().st_size} bytes): {reason}. "
         f"{what_to_do(path)}"
@@ -43,7 +43,8 @@ def _unpickle(path: Path) -> dict[str, Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "Unsupported global" not in str(error):
-            raise _damaged(path, error) from error
+            # Torch's own text advises to load the file with all checks off.
+            raise _damaged(path, "it is no pickle of tensors") from error
         raise ValueError(
             f"{path} holds Python objects besides tensors and is not opened, because a pickle can "
             "run code. Save its state_dict alone, best as .safetensors."
@@ -83,13 +84,14 @@ def _joined(content: object) -> dict[str, Tensor]:
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """Read named tensors on the CPU from `.safetensors`, or from a pickle without running it.
+    """Read named tensors on the CPU from safetensors, whatever the file's name, or from a pickle
+    without running it.
 
     Training wrappers (`state_dict`, `model`, `params`) around the tensors are taken off.
     Raises FileNotFoundError for a missing file and ValueError for a truncated or foreign one.
     """
     path = _existing(path)
-    if path.suffix.lower() != ".safetensors":
+    if not is_safetensors(path):
         return _unpickle(path)
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
@@ -107,7 +109,7 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     Raises as `read_weights` does.
     """
     path = _existing(path)
-    if path.suffix.lower() != ".safetensors":
+    if not is_safetensors(path):
         return {}
     try:
         with safe_open(path, framework="pt", device="cpu") as file:

@@ -5,49 +5,47 @@ Radford et al., "Learning Transferable Visual Models From Natural Language Super
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from .managed_network import ManagedNetwork
+from .pixel_statistics import CLIP_MEAN, CLIP_STD
 from .transformers_folder import Plain, read_network
 
-MEAN = (0.48145466, 0.4578275, 0.40821073)
-STD = (0.26862954, 0.26130258, 0.27577711)
 
-
-def clip_pixels(image: Tensor, size: int, like: Tensor) -> Tensor:
-    """Pictures [B, H, W, 3] in 0..1 as CLIP's input [B, 3, size, size], on `like`'s device."""
+def clip_pixels(image: Tensor, size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Pictures [B, H, W, 3] in 0..1 as CLIP's input [B, 3, size, size]."""
     pixels = F.interpolate(
         image.movedim(-1, 1).float(), (size, size), mode="bilinear", antialias=True
-    ).to(like.device)
-    mean, std = (torch.tensor(values, device=like.device).view(3, 1, 1) for values in (MEAN, STD))
-    return ((pixels - mean) / std).to(like.dtype)
+    ).to(device)
+    mean, std = (
+        torch.tensor(values, device=device).view(3, 1, 1) for values in (CLIP_MEAN, CLIP_STD)
+    )
+    return ((pixels - mean) / std).to(dtype)
 
 
-class ClipSimilarity:
-    """CLIP with its tokenizer; on_use() brings the network to its device and names that."""
+class ClipSimilarity(ManagedNetwork):
+    """CLIP with its tokenizer."""
 
-    def __init__(self, network: nn.Module, tokenizer, name: str) -> None:
-        self.network = Plain(network)
+    def __init__(self, network: Any, tokenizer, name: str) -> None:
+        super().__init__(Plain(network), name)
         self.size = network.config.vision_config.image_size
         self.tokenizer = tokenizer
-        self.name = name
-        self.on_use: Callable[[], torch.device] | None = None
 
     @torch.inference_mode()
     def similarity(self, image: Tensor, phrases: Sequence[str]) -> Tensor:
         """CLIP's logits [B, K], 100 times the cosine, of pictures [B, H, W, 3] and K phrases."""
-        if self.on_use:
-            self.on_use()
-        weight = next(self.network.parameters())
+        device, dtype = self.prepare()
         words = self.tokenizer(list(phrases), padding=True, truncation=True, return_tensors="pt")
         found = self.network(
-            pixel_values=clip_pixels(image, self.size, weight),
-            input_ids=words["input_ids"].to(weight.device),
-            attention_mask=words["attention_mask"].to(weight.device),
+            pixel_values=clip_pixels(image, self.size, device, dtype),
+            input_ids=words["input_ids"].to(device),
+            attention_mask=words["attention_mask"].to(device),
         )
         return found.logits_per_image.float().cpu()
 
@@ -62,6 +60,6 @@ def load_clip_similarity(path: str | Path) -> ClipSimilarity:
     files = ("config.json", "vocab.json", "merges.txt")
     network = read_network(CLIPModel, path, files, "openai/clip-vit-base-patch32")
     folder = Path(path).parent
-    longest = network.config.text_config.max_position_embeddings
-    tokenizer = CLIPTokenizer.from_pretrained(folder, model_max_length=longest)
+    max_tokens = network.config.text_config.max_position_embeddings
+    tokenizer = CLIPTokenizer.from_pretrained(folder, model_max_length=max_tokens)
     return ClipSimilarity(network, tokenizer, folder.name)

@@ -5,41 +5,39 @@ Lüddecke and Ecker, "Image Segmentation Using Text and Image Prompts" (CVPR 202
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from .clip_similarity import clip_pixels
+from .managed_network import ManagedNetwork
 from .transformers_folder import Plain, read_network
 
 
-class ClipSeg:
-    """CLIPSeg with its tokenizer; on_use() brings the network to its device and names that."""
+class ClipSeg(ManagedNetwork):
+    """CLIPSeg with its tokenizer."""
 
-    def __init__(self, network: nn.Module, tokenizer, name: str) -> None:
-        self.network = Plain(network)
+    def __init__(self, network: Any, tokenizer, name: str) -> None:
+        super().__init__(Plain(network), name)
         self.size = network.config.vision_config.image_size
         self.tokenizer = tokenizer
-        self.name = name
-        self.on_use: Callable[[], torch.device] | None = None
 
     @torch.inference_mode()
     def probabilities(self, image: Tensor, phrases: Sequence[str]) -> Tensor:
         """Probability [B, K, H, W] of each phrase in pictures [B, H, W, 3] in 0..1."""
-        if self.on_use:
-            self.on_use()
-        weight = next(self.network.parameters())
+        device, dtype = self.prepare()
         size = self.size
-        pixels = clip_pixels(image, size, weight)
+        pixels = clip_pixels(image, size, device, dtype)
         words = self.tokenizer(list(phrases), padding=True, truncation=True, return_tensors="pt")
         planes = []
         for picture in pixels:
             found = self.network(
-                input_ids=words["input_ids"].to(weight.device),
-                attention_mask=words["attention_mask"].to(weight.device),
+                input_ids=words["input_ids"].to(device),
+                attention_mask=words["attention_mask"].to(device),
                 pixel_values=picture.expand(len(phrases), -1, -1, -1),
             )
             # One phrase comes without its own dimension.

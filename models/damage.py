@@ -1,4 +1,4 @@
-"""What a file that should hold weights and does not probably is, and what to do; without torch."""
+"""Tells what a file without weights probably is, and what to do about it; needs no torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 # A header of a safetensors file is some megabytes at the very most.
-_LONGEST_HEADER = 100_000_000
+_MAX_HEADER = 100_000_000
 
 
 def what_to_do(path: Path) -> str:
@@ -20,13 +20,22 @@ def what_to_do(path: Path) -> str:
     return "It is truncated, damaged or of another kind: get the file again."
 
 
+def is_safetensors(path: Path) -> bool:
+    """Whether a file is one of safetensors by its name, or begins as one does."""
+    if path.suffix.lower() == ".safetensors":
+        return True
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        return file.read(1) == b"{" and 8 + length <= path.stat().st_size
+
+
 def read_header(path: Path) -> tuple[list[str], dict[str, str]]:
     """Names of the tensors in a safetensors file, and its metadata; ValueError if it is damaged."""
     size = path.stat().st_size
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(min(length, _LONGEST_HEADER)))
+            header = json.loads(file.read(min(length, _MAX_HEADER)))
         metadata = header.pop("__metadata__", {})
         ends = [tensor["data_offsets"][1] for tensor in header.values()]
     except (ValueError, AttributeError, KeyError, TypeError) as error:

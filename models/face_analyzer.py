@@ -1,4 +1,4 @@
-"""Faces and who they are: detection and identity embedding behind one interface, whoever does it.
+"""Face detection and identity embedding behind one interface, for all analyzers.
 
 The identity of two pictures of a face is compared as the cosine of their embeddings, both crops
 being aligned by the landmarks of the original picture: detectors fail on paintings.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -34,7 +34,7 @@ class FoundFace:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What an embedder's cosines mean: from `same` on one person, below `different` two people.
+    """Limits for an embedder's cosines: one person from `same`, two people below `different`.
 
     `source` says where the two numbers come from.
     """
@@ -45,9 +45,9 @@ class Thresholds:
 
 
 class FaceAnalyzer(Protocol):
-    """What the nodes and the techniques take, under the socket type VISAGE_FACES.
+    """The interface of face analyzers for nodes and techniques; socket type VISAGE_FACES.
 
-    `embedding_size` and `thresholds` are None where the provider can only detect.
+    `embedding_size` and `thresholds` are None if the analyzer only detects faces.
     """
 
     name: str
@@ -124,7 +124,8 @@ class StarterRecognizer:
 
     def __init__(self, embedder: FaceEmbedder) -> None:
         self.embed = embedder.embed
-        self.size = embedder.network.project[0].out_features
+        projection: Any = embedder.network.get_submodule("project.0")
+        self.size = projection.out_features
 
 
 def starter_analyzer(

@@ -8,8 +8,9 @@ landmarks lie (Zhou et al., "Objects as Points").
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -17,17 +18,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .checkpoints import load_strictly, read_weights
-from .small_network import Residual, as_pixels, convolution
+from .managed_network import ManagedNetwork
+from .small_network import Residual, as_pixels, convolution, folded
+from .starter_files import starter_file
 
 STRIDE = 8
-SMALLEST = 24
+MIN_FACE = 24
 """Pixels of the smallest face that is looked for, unless the caller says otherwise."""
 SCORE = 0.4
 OUTPUTS = 15
 """One score, four numbers of the box, ten of the landmarks."""
 WIDTHS = (16, 32, 48)
 BLOCKS = 3
-_SMALLEST_LEVEL = 32
+_MIN_LEVEL = 32
+TILE = 1024
+"""A larger picture is looked at in squares of so many pixels, to bound the memory."""
+OVERLAP = 128
+"""Pixels by which these reach into each other: more than half of what a cell sees."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,8 @@ class Detections:
 
 
 class DetectorNetwork(nn.Module):
-    """[N, 3, H, W] with sides that 8 divides -> [N, 15, H / 8, W / 8]; each cell sees 111 px."""
+    """[N, 3, H, W] with sides that 8 divides -> [N, 15, H / 8, W / 8]; each cell sees 111 px,
+    32 more for each block beyond three."""
 
     def __init__(self, widths: Sequence[int] = WIDTHS, blocks: int = BLOCKS) -> None:
         super().__init__()
@@ -107,19 +115,12 @@ def suppress(boxes: Tensor, scores: Tensor, most: float = 0.35, inside: float = 
     return order[kept]
 
 
-class FaceDetector:
-    """Finds faces. `on_use`, where set, is called before each run: it brings the network to the
-    device that it returns (an engine's memory manager hooks in here).
-    """
-
-    def __init__(self, network: nn.Module, name: str) -> None:
-        self.network = network
-        self.name = name
-        self.on_use: Callable[[], torch.device] | None = None
+class FaceDetector(ManagedNetwork):
+    """Finds faces, at any size and in pictures of any size."""
 
     @torch.no_grad()
     def find(
-        self, image: Tensor, score: float = SCORE, smallest: int = SMALLEST
+        self, image: Tensor, score: float = SCORE, smallest: int = MIN_FACE
     ) -> list[Detections]:
         """Return the faces of each picture of a batch [B, H, W, 3] in 0..1.
 
@@ -133,14 +134,13 @@ class FaceDetector:
         return [self._find_in(picture, score, smallest) for picture in image]
 
     def _find_in(self, picture: Tensor, score: float, smallest: int) -> Detections:
-        weight = next(self.network.parameters())
-        device = self.on_use() if self.on_use else weight.device
+        device, dtype = self.prepare()
         pixels = as_pixels(picture[None]).to(device)
         parts = []
-        scale = SMALLEST / smallest
-        while min(pixels.shape[2:]) * scale >= _SMALLEST_LEVEL or not parts:
+        scale = MIN_FACE / smallest
+        while min(pixels.shape[2:]) * scale >= _MIN_LEVEL or not parts:
             level = _level(pixels, scale)
-            outputs = self.network(_padded(level).to(weight.dtype))[0].float()
+            outputs = _in_tiles(self.network, _padded(level).to(dtype)).float()
             boxes, scores, landmarks = decode(outputs, score)
             # Rounding may have stretched the level; each axis has a factor of its own.
             back = boxes.new_tensor(
@@ -161,6 +161,28 @@ def _level(pixels: Tensor, scale: float) -> Tensor:
         return pixels
     size = [max(1, round(side * scale)) for side in pixels.shape[2:]]
     return F.interpolate(pixels, size, mode="bilinear", antialias=scale < 1)
+
+
+def _in_tiles(network: nn.Module, pixels: Tensor) -> Tensor:
+    """The network's output for one picture, [15, H / 8, W / 8], computed in tiles if it is large.
+
+    The tiles overlap by more than a cell's receptive field, so that the result is the same.
+    """
+    height, width = pixels.shape[2:]
+    if height * width <= 2 * TILE**2:
+        return network(pixels)[0]
+    rows = []
+    for top in range(0, height, TILE):
+        row = []
+        for left in range(0, width, TILE):
+            y, x = max(0, top - OVERLAP), max(0, left - OVERLAP)
+            tile = pixels[..., y : top + TILE + OVERLAP, x : left + TILE + OVERLAP]
+            above, before = (top - y) // STRIDE, (left - x) // STRIDE
+            cells = TILE // STRIDE
+            found = network(tile)[0]
+            row.append(found[:, above : above + cells, before : before + cells])
+        rows.append(torch.cat(row, 2))
+    return torch.cat(rows, 1)
 
 
 def _padded(pixels: Tensor) -> Tensor:
@@ -188,3 +210,10 @@ def load_face_detector(path: str | Path) -> FaceDetector:
     with torch.device("meta"):
         network = DetectorNetwork([len(part) for part in stem], blocks)
     return FaceDetector(load_strictly(network, weights, path, "a face detector"), path.stem)
+
+
+@lru_cache(maxsize=1)
+def built_in_detector() -> FaceDetector:
+    """The starter's detector, read once. Raises FileNotFoundError where it is missing."""
+    detector = load_face_detector(starter_file("face_detector"))
+    return FaceDetector(folded(detector.network), detector.name)

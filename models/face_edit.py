@@ -67,6 +67,15 @@ def read_face_edit(path: str | Path) -> FaceEditWeights:
     return FaceEditWeights(kv, adapter or None, read_metadata(path))
 
 
+def read_lora_part(path: str | Path) -> dict[str, Tensor]:
+    """The K/V part of a face-edit file by the names in it, as LoRA loaders take it."""
+    return {
+        name: value
+        for name, value in read_weights(path).items()
+        if not name.startswith(ADAPTER_PREFIX)
+    }
+
+
 def write_face_edit(
     path: str | Path,
     kv: Mapping[str, Tensor],

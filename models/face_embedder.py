@@ -1,12 +1,11 @@
-"""A face embedder: who a face shows, as a unit vector.
-
-Faces come in as ArcFace has them, 112 x 112 pixels with the eyes, the nose and the corners of the
-mouth on fixed points; the cosine of two vectors says how alike two people are.
+"""A face embedder: the identity of a face as a unit vector. Its input is aligned as for ArcFace,
+112 x 112 pixels with the eyes, the nose and the corners of the mouth on fixed points; the cosine of
+two vectors says how alike two people are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -14,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .checkpoints import load_strictly, read_weights
+from .managed_network import ManagedNetwork
 from .small_network import Residual, as_pixels, convolution
 
 INPUT_SIZE = 112
@@ -27,7 +27,7 @@ TEMPLATE = (
     (41.5493, 92.3655),
     (70.7299, 92.2041),
 )
-FINEST = 8
+MAX_SAMPLES = 8
 """More than this many samples a pixel and direction are not taken, however large the face."""
 
 
@@ -61,17 +61,8 @@ class EmbedderNetwork(nn.Module):
         return self.project(self.weigh(self.body(pixels)).flatten(1))
 
 
-class FaceEmbedder:
-    """Unit vectors of aligned faces.
-
-    `on_use`, where set, is called before each run: it brings the network to the device that it
-    returns (an engine's memory manager hooks in here).
-    """
-
-    def __init__(self, network: nn.Module, name: str) -> None:
-        self.network = network
-        self.name = name
-        self.on_use: Callable[[], torch.device] | None = None
+class FaceEmbedder(ManagedNetwork):
+    """Unit vectors of aligned faces."""
 
     @torch.no_grad()
     def embed(self, faces: Tensor) -> Tensor:
@@ -84,9 +75,8 @@ class FaceEmbedder:
                 f"An embedder takes faces [N, {INPUT_SIZE}, {INPUT_SIZE}, 3], not "
                 f"{list(faces.shape)}. Align them first with align_faces."
             )
-        weight = next(self.network.parameters())
-        device = self.on_use() if self.on_use else weight.device
-        pixels = as_pixels(faces).to(device, weight.dtype)
+        device, dtype = self.prepare()
+        pixels = as_pixels(faces).to(device, dtype)
         summed = self.network(pixels) + self.network(pixels.flip(3))
         return F.normalize(summed.float(), dim=1).to(faces.device)
 
@@ -96,7 +86,8 @@ def similarity(source: Tensor, target: Tensor) -> Tensor:
 
     source [N, K, 2], target [K, 2]; least squares without mirroring (Umeyama, "Least-squares
     estimation of transformation parameters between two point patterns", equations 40 to 42; in the
-    plane they are a complex division). Raises ValueError where all points of one set coincide.
+    plane they are a complex division). scikit-image does one pair of sets at a time; this does a
+    batch, on any device. Raises ValueError where all points of one set coincide.
     """
     source, target = source.double(), target.double().expand(len(source), -1, -1)
     from_middle, to_middle = source.mean(1), target.mean(1)
@@ -126,14 +117,14 @@ def align_faces(image: Tensor, landmarks: Tensor) -> Tensor:
     if not len(landmarks):
         return image.new_zeros(0, INPUT_SIZE, INPUT_SIZE, 3)
     onto = similarity(landmarks, torch.tensor(TEMPLATE, device=landmarks.device))
-    return torch.cat([_warp(image, matrix) for matrix in onto])
+    return torch.cat([warp_face(image, matrix, INPUT_SIZE) for matrix in onto])
 
 
-def _warp(image: Tensor, onto: Tensor) -> Tensor:
-    """One aligned face [1, 112, 112, 3]; `onto` [2, 3] leads from the picture to the template."""
+def warp_face(image: Tensor, onto: Tensor, size: int) -> Tensor:
+    """One aligned face [1, size, size, 3]; `onto` [2, 3] leads from the picture to the template."""
     scale = float(torch.linalg.det(onto[:, :2]).sqrt())
-    samples = min(max(round(1 / scale), 1), FINEST)
-    side = INPUT_SIZE * samples
+    samples = min(max(round(1 / scale), 1), MAX_SAMPLES)
+    side = size * samples
     inverse = torch.linalg.inv(onto[:, :2])
     axis = (torch.arange(side, dtype=torch.float64, device=onto.device) + 0.5) / samples - 0.5
     y, x = torch.meshgrid(axis, axis, indexing="ij")

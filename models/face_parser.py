@@ -7,7 +7,7 @@ SegFormer from the folder that transformers writes.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from .bisenet import BiSeNet
 from .checkpoints import load_strictly, read_metadata, read_weights
 from .face_classes import CLASSES
+from .managed_network import ManagedNetwork
+from .pixel_statistics import IMAGENET_MEAN, IMAGENET_STD
 from .segformer import load_segformer
 
 PUBLIC_INPUT_SIZE = 512
 SQUARES_AT_ONCE = 8
 
-_MEAN = (0.485, 0.456, 0.406)
-_STD = (0.229, 0.224, 0.225)
 
 _STEM = "cp.resnet.conv1.weight"
 _RENAMED_STEM = "fpn.backbone.conv1.weight"
@@ -41,19 +41,15 @@ _SEGFORMER = "segformer.encoder."
 _OTHER_PARSERS = {"encoder.0.conv2d.weight": "a ParseNet"}
 
 
-class FaceParser:
+class FaceParser(ManagedNetwork):
     """A network that gives the probability of each class in `face_classes.CLASSES`.
 
-    `network` maps a normalised picture [N, 3, S, S] to logits [N, 19, S, S], alone or first in a
-    tuple. `on_use`, where set, is called before each run: it brings the network to the device
-    that it returns (an engine's memory manager hooks in here).
+    `network` is a BiSeNet, or maps a normalised picture [N, 3, S, S] to logits [N, 19, S, S].
     """
 
     def __init__(self, network: nn.Module, input_size: int, name: str) -> None:
-        self.network = network
+        super().__init__(network, name)
         self.input_size = input_size
-        self.name = name
-        self.on_use: Callable[[], torch.device] | None = None
 
     @torch.no_grad()
     def parse_squares(self, squares: Tensor, size: int | None = None) -> Tensor:
@@ -63,20 +59,20 @@ class FaceParser:
         squares to keep faces in proportion.
         """
         size = size or self.input_size
-        weight = next(self.network.parameters())
-        device = self.on_use() if self.on_use else weight.device
+        device, dtype = self.prepare()
         chunks = squares.split(SQUARES_AT_ONCE)
-        return torch.cat([self._run(chunk, size, device, weight.dtype) for chunk in chunks])
+        return torch.cat([self._run(chunk, size, device, dtype) for chunk in chunks])
 
     def _run(self, squares: Tensor, size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
         pixels = squares.movedim(-1, 1).float().clamp(0, 1)
         if pixels.shape[2:] != (size, size):
             pixels = F.interpolate(pixels, (size, size), mode="bilinear", antialias=True)
         pixels = pixels.to(device)
-        mean = pixels.new_tensor(_MEAN)[:, None, None]
-        std = pixels.new_tensor(_STD)[:, None, None]
-        logits = self.network(((pixels - mean) / std).to(dtype))
-        logits = logits if isinstance(logits, Tensor) else logits[0]
+        mean = pixels.new_tensor(IMAGENET_MEAN)[:, None, None]
+        std = pixels.new_tensor(IMAGENET_STD)[:, None, None]
+        network = self.network
+        answer = network.answer if isinstance(network, BiSeNet) else network
+        logits = answer(((pixels - mean) / std).to(dtype))
         return logits.float().softmax(dim=1).to(squares.device)
 
     def probabilities(self, image: Tensor) -> Tensor:
@@ -145,11 +141,14 @@ def _build(weights: dict[str, Tensor], metadata: Mapping[str, str], path: Path) 
         len({key.split(".")[3] for key in weights if key.startswith(f"cp.resnet.layer{stage}.")})
         for stage in (1, 2, 3, 4)
     ]
+    refined = weights.get("refine.conv_out.weight")
+    refine = 0 if refined is None else refined.shape[1]
     with torch.device("meta"):
-        network = BiSeNet(weights[_STEM].shape[0], classes, blocks)
+        network = BiSeNet(weights[_STEM].shape[0], classes, blocks, refine)
     load_strictly(network, weights, path, "a BiSeNet")
     rows = _class_rows(metadata, path)
-    for head in (network.conv_out, network.conv_out16, network.conv_out32):
+    heads = (network.conv_out, network.conv_out16, network.conv_out32, network.refine)
+    for head in filter(None, heads):
         head.conv_out.weight = nn.Parameter(head.conv_out.weight[rows], requires_grad=False)
     return network
 

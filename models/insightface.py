@@ -7,6 +7,7 @@ are for non-commercial research only.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import cv2
 import numpy as np
@@ -35,6 +36,17 @@ Run = Callable[[np.ndarray], Mapping[str, np.ndarray]]
 def open_session(file: OnnxFile) -> Run:
     """A function from pixels [1, 3, H, W] to the outputs by name, run by onnxruntime.
 
+    Raises ValueError as `make_session`.
+    """
+    session = make_session(file)
+    (name,) = file.inputs
+    names = list(file.outputs)
+    return lambda pixels: dict(zip(names, session.run(names, {name: pixels}), strict=True))
+
+
+def make_session(file: OnnxFile) -> Any:
+    """Onnxruntime's session of a file, on CUDA where there is one.
+
     Raises ValueError where onnxruntime is missing or cannot read the file.
     """
     try:
@@ -49,7 +61,7 @@ def open_session(file: OnnxFile) -> Run:
     known = onnxruntime.get_available_providers()
     providers = [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in known]
     try:
-        session = onnxruntime.InferenceSession(str(file.path), providers=providers)
+        return onnxruntime.InferenceSession(str(file.path), providers=providers)
     except (
         failures.Fail,
         failures.InvalidGraph,
@@ -58,9 +70,6 @@ def open_session(file: OnnxFile) -> Run:
         failures.InvalidArgument,
     ) as error:
         raise ValueError(f"onnxruntime cannot run {file.path}: {error}") from error
-    (name,) = file.inputs
-    names = list(file.outputs)
-    return lambda pixels: dict(zip(names, session.run(names, {name: pixels}), strict=True))
 
 
 def is_scrfd(file: OnnxFile) -> bool:
@@ -96,11 +105,11 @@ class Scrfd:
     def find(self, image: Tensor) -> list[FoundFace]:
         """Return the faces of a picture [H, W, 3] in 0..1, the surest first."""
         pixels = (image.detach().cpu().float().clamp(0, 1) * 255).round().byte().numpy()
-        longest = max(image.shape[:2])
+        long_side = max(image.shape[:2])
         sizes = (
             [self.fixed]
             if self.fixed
-            else [(side, side) for side in SIDES if side <= max(longest, SIDES[1])]
+            else [(side, side) for side in SIDES if side <= max(long_side, SIDES[1])]
         )
         parts = [self._find_at(pixels, *size) for size in sizes]
         boxes, scores, landmarks = (torch.cat(part) for part in zip(*parts, strict=True))

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from .checkpoints import read_weights
@@ -26,6 +27,9 @@ _ENCODERS = {
     ("hidden_states", 1280): "CLIP ViT-H/14",
     ("hidden_states", 1664): "CLIP ViT-bigG/14",
 }
+
+
+_WIDTHS = ("vision_model.embeddings.class_embedding", "visual_projection.weight")
 
 
 class LinearProjection(nn.Module):
@@ -288,6 +292,23 @@ def require_matching_encoder(adapter: IPAdapter, width: int) -> None:
         f"{adapter.reads} are {needed}, and this one's are {found}. Load the one that the "
         "adapter was trained with."
     )
+
+
+def encoder_name(adapter: IPAdapter) -> str:
+    """The public image encoder whose features an adapter reads."""
+    return _ENCODERS.get((adapter.reads, adapter.input_width), "no public encoder")
+
+
+def encoder_widths(path: Path) -> dict[str, int]:
+    """Width of the features that a CLIP vision file makes, by name; empty for another file."""
+    if path.suffix != ".safetensors":
+        return {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            hidden, projection = (file.get_slice(name).get_shape() for name in _WIDTHS)
+    except (OSError, SafetensorError):
+        return {}
+    return {"hidden_states": hidden[0], "image_embeds": projection[0]}
 
 
 def _under(prefix: str, names: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""What an ONNX file takes and gives, read without any ONNX library.
+"""Reads the inputs and outputs of an ONNX file without an ONNX library.
 
-Only the names and shapes are read, and the weights skipped, so that a file of hundreds of MB
-takes no time. Numbers of fields are those of onnx.proto (https://github.com/onnx/onnx).
+Only names and shapes are read and the weights are skipped, so that even a file of hundreds of MB
+is read at once. Numbers of fields are those of onnx.proto (https://github.com/onnx/onnx).
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 Shape = tuple[int | None, ...]
 
 _GRAPH = 7
 _NODE, _INITIALIZER, _INPUT, _OUTPUT = 1, 5, 11, 12
 _NODE_OPERATION = 4
-_TENSOR_NAME = 8
+_TENSOR_SIZE, _TENSOR_KIND, _TENSOR_FLOATS, _TENSOR_NAME, _TENSOR_RAW = 1, 2, 4, 8, 9
+_KINDS = {1: "<f4", 10: "<f2"}
 _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5
 
 
@@ -44,7 +47,7 @@ def _shape_text(shape: Shape) -> str:
 
 
 def read_onnx(path: str | Path) -> OnnxFile:
-    """Read what a file's graph takes and gives.
+    """Read the inputs and outputs of a file's graph.
 
     Raises FileNotFoundError, or ValueError for a file that is no ONNX model or ends too early.
     """
@@ -60,6 +63,47 @@ def read_onnx(path: str | Path) -> OnnxFile:
             raise ValueError(
                 f"{path} is not a whole ONNX model ({error}): get the file again."
             ) from error
+
+
+def last_weight(path: str | Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The last of a file's weights as float32, where it has that shape; None otherwise.
+
+    Raises ValueError for a file that is no whole ONNX model.
+    """
+    path = Path(path)
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            (graph, *_) = [place for n, place in _fields(data, (0, len(data))) if n == _GRAPH]
+            weights = [place for n, place in _fields(data, graph) if n == _INITIALIZER]
+            return _numbers(data, weights[-1], shape) if weights else None
+        except (IndexError, ValueError) as error:
+            raise ValueError(
+                f"{path} is not a whole ONNX model ({error}): get the file again."
+            ) from error
+
+
+def _numbers(data: mmap.mmap, tensor: tuple[int, int], shape: tuple[int, ...]) -> np.ndarray | None:
+    """A TensorProto of float32 or float16, in raw_data or float_data."""
+    sizes, kind, content = [], 0, b""
+    for number, value in _fields(data, tensor):
+        if number == _TENSOR_SIZE:
+            sizes += [value] if isinstance(value, int) else _packed(data, value)
+        elif number == _TENSOR_KIND:
+            kind = value
+        elif number in (_TENSOR_RAW, _TENSOR_FLOATS) and isinstance(value, tuple):
+            content = data[slice(*value)]
+    if tuple(sizes) != shape or kind not in _KINDS or not content:
+        return None
+    return np.frombuffer(content, _KINDS[kind]).astype(np.float32).reshape(shape)
+
+
+def _packed(data: mmap.mmap, place: tuple[int, int]) -> list[int]:
+    position, end = place
+    numbers = []
+    while position < end:
+        number, position = _varint(data, position)
+        numbers.append(number)
+    return numbers
 
 
 def _read_graph(path: Path, data: mmap.mmap) -> OnnxFile:

@@ -63,8 +63,8 @@ class YuNet:
 
     def find(self, image: Tensor) -> list[FoundFace]:
         """Return the faces of a picture [H, W, 3] in 0..1, the surest first."""
-        longest = max(image.shape[:2])
-        scales = {min(side / longest, 1.0) for side in LONG_SIDES}
+        long_side = max(image.shape[:2])
+        scales = {min(side / long_side, 1.0) for side in LONG_SIDES}
         pixels = _as_bgr(image)
         rows = torch.cat([self._find_at(pixels, scale) for scale in sorted(scales)])
         boxes, scores = rows[:, :4], rows[:, 14]

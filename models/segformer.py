@@ -1,7 +1,7 @@
 """SegFormer as a face parser, from the folder that transformers writes.
 
 Xie et al., "SegFormer: Simple and Efficient Design for Semantic Segmentation with Transformers"
-(NeurIPS 2021), trained on CelebAMask-HQ by whoever made the file.
+(NeurIPS 2021), trained on CelebAMask-HQ by the file's author.
 """
 
 from __future__ import annotations

@@ -5,26 +5,24 @@ Kirillov et al., "Segment Anything" (ICCV 2023); any model that transformers' ma
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from .managed_network import ManagedNetwork
 from .transformers_folder import Plain, read_network
 
 POINTS_A_SIDE = 32
-"""The network is asked what lies at each point of a grid of so many rows and columns."""
+"""Rows and columns of the grid of points at which the network is asked for segments."""
 
 
-class SegmentAnything:
-    """A SAM-family model; on_use() brings the network to its device and names that."""
+class SegmentAnything(ManagedNetwork):
+    """A SAM-family model with its image processor."""
 
     def __init__(self, network: nn.Module, processor, name: str) -> None:
-        self.network = Plain(network)
+        super().__init__(Plain(network), name)
         self.processor = processor
-        self.name = name
-        self.on_use: Callable[[], torch.device] | None = None
 
     @torch.inference_mode()
     def segments(self, image: Tensor) -> Tensor:
@@ -32,15 +30,13 @@ class SegmentAnything:
         from PIL import Image
         from transformers import pipeline
 
-        if self.on_use:
-            self.on_use()
-        weight = next(self.network.parameters())
+        device, dtype = self.prepare()
         generate = pipeline(
             "mask-generation",
             model=self.network.model,
             image_processor=self.processor,
-            device=weight.device,
-            dtype=weight.dtype,
+            device=device,
+            dtype=dtype,
         )
         pixels = (image.cpu().clamp(0, 1) * 255).round().byte().numpy()
         found = generate(

@@ -1,8 +1,11 @@
-"""What the starter's small face networks are built of."""
+"""The building blocks of the starter's small face networks."""
 
 from __future__ import annotations
 
+import copy
+
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -28,6 +31,18 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.second(self.first(x))
+
+
+def folded(network: nn.Module) -> nn.Module:
+    """Return a copy of a network in eval mode whose batch normalisations are part of the
+    convolutions before them: the same answer up to rounding, with fewer passes over the features.
+    """
+    network = copy.deepcopy(network)
+    for chain in [part for part in network.modules() if isinstance(part, nn.Sequential)]:
+        for at, (first, second) in enumerate(zip(chain, chain[1:], strict=False)):
+            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+                chain[at], chain[at + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
+    return network
 
 
 def as_pixels(pictures: Tensor) -> Tensor:

@@ -2,7 +2,9 @@
 
 `lora_unet_<diffusers module name with _>.lora_down.weight` [rank, in], `.lora_up.weight`
 [out, rank] and `.alpha`; a projection becomes W + alpha / rank * up @ down (Hu et al., "LoRA:
-Low-Rank Adaptation of Large Language Models", eq. 3). PEFT's own names are read as well:
+Low-Rank Adaptation of Large Language Models", eq. 3). Convolutions have down [rank, in, k, k] and
+up [out, rank, 1, 1]; `lora_te_` begins the names of CLIP's layers. For SDXL, kohya's tools take the
+names of the original UNet, `input_blocks_4_1_...`. PEFT's own names are read as well:
 `base_model.model.<module>.lora_A.weight` and `.lora_B.weight`, or `unet.` before the module as
 diffusers writes it, with alpha in the `adapter_config.json` beside the file or in its header.
 """
@@ -12,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +24,7 @@ from torch import Tensor
 from .checkpoints import read_metadata, read_weights, write_weights
 
 PREFIX = "lora_unet_"
+TEXT_PREFIXES = ("lora_te_", "lora_te1_", "lora_te2_")
 _PEFT_NAME = re.compile(
     r"(?:base_model\.model\.)?(?:unet\.)?(?P<module>(?:down_blocks|up_blocks|mid_block)\..+)"
     r"\.lora_(?P<factor>[AB])\.weight"
@@ -32,36 +35,54 @@ _PEFT_HEADER = "lora_adapter_metadata"
 
 
 class Factors(NamedTuple):
-    """down [rank, in] and up [out, rank] of one projection, and the file's alpha."""
+    """down [rank, in] and up [out, rank] of one projection, and the file's alpha; of a convolution
+    [rank, in, k, k] and [out, rank, 1, 1]."""
 
     down: Tensor
     up: Tensor
     alpha: float
 
     def difference(self) -> Tensor:
-        """What is added to the weight [out, in], float32."""
-        return self.alpha / len(self.down) * self.up.float() @ self.down.float()
+        """The change of the weight [out, in] or [out, in, k, k], float32."""
+        flat = (
+            self.alpha / len(self.down) * self.up.float().flatten(1) @ self.down.float().flatten(1)
+        )
+        return flat.unflatten(1, self.down.shape[1:])
 
 
 @dataclass(frozen=True)
 class StyleLora:
-    """Factors by diffusers module name, spelled with "_" for "." as in the file."""
+    """Factors by diffusers module name, spelled with "_" for "." as in the file.
+
+    `text` holds those of the text encoder, under the file's whole names.
+    """
 
     layers: dict[str, Factors]
     metadata: dict[str, str] = field(default_factory=dict)
+    text: dict[str, Factors] = field(default_factory=dict)
+
+    def scaled(self, strength: float) -> StyleLora:
+        """The same LoRA, acting so many times as strongly."""
+        layers, text = (
+            {name: one._replace(alpha=strength * one.alpha) for name, one in part.items()}
+            for part in (self.layers, self.text)
+        )
+        return replace(self, layers=layers, text=text)
 
     def tensors(self) -> dict[str, Tensor]:
         """The file's tensors: what ComfyUI calls a LORA_MODEL."""
         tensors = {}
-        for name, (down, up, alpha) in self.layers.items():
-            tensors[f"{PREFIX}{name}.lora_down.weight"] = down
-            tensors[f"{PREFIX}{name}.lora_up.weight"] = up
-            tensors[f"{PREFIX}{name}.alpha"] = torch.tensor(float(alpha))
+        named = {f"{PREFIX}{name}": factors for name, factors in self.layers.items()}
+        for name, (down, up, alpha) in (named | self.text).items():
+            tensors[f"{name}.lora_down.weight"] = down
+            tensors[f"{name}.lora_up.weight"] = up
+            tensors[f"{name}.alpha"] = torch.tensor(float(alpha))
         return tensors
 
 
 def read_style_lora(path: str | Path) -> StyleLora:
-    """Read a LoRA of the UNet's linear projections, in kohya's format or in PEFT's.
+    """Read a LoRA of the UNet, and of the text encoder where it has one, in kohya's format or in
+    PEFT's.
 
     Raises FileNotFoundError or ValueError as `read_weights` does, and ValueError for another
     format, naming what was found.
@@ -73,21 +94,34 @@ def read_style_lora(path: str | Path) -> StyleLora:
     parts: dict[str, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         module, _, end = name.partition(".")
-        if not name.startswith(PREFIX) or end not in ends or (end != "alpha" and value.ndim != 2):
+        known = name.startswith((PREFIX, *TEXT_PREFIXES)) and end in ends
+        if not known or (end != "alpha" and not _is_factor(value, end)):
             raise ValueError(
-                f"{path} is not a LoRA of attention projections in kohya's or PEFT's format: it "
-                f"holds {name} {list(value.shape)}. Expected {PREFIX}<module>.lora_down.weight, "
-                ".lora_up.weight and .alpha."
+                f"{path} is not a plain LoRA in kohya's or PEFT's format: it holds {name} "
+                f"{list(value.shape)}. Expected {PREFIX}<module>.lora_down.weight, .lora_up.weight "
+                "and .alpha; ComfyUI's LoRA loaders read more kinds."
             )
-        parts.setdefault(module.removeprefix(PREFIX), {})[end] = value
-    layers = {}
-    for module, found in parts.items():
-        if not {"lora_down.weight", "lora_up.weight"} <= found.keys():
-            raise ValueError(f"{path} lacks a factor of {module}; get or train the file again.")
-        down = found["lora_down.weight"]
-        alpha = float(found.get("alpha", torch.tensor(float(len(down)))))
-        layers[module] = Factors(down, found["lora_up.weight"], alpha)
-    return StyleLora(layers, read_metadata(path))
+        parts.setdefault(module, {})[end] = value
+    found = {module: _factors(path, module, values) for module, values in parts.items()}
+    layers = {
+        name.removeprefix(PREFIX): one for name, one in found.items() if name.startswith(PREFIX)
+    }
+    text = {name: one for name, one in found.items() if not name.startswith(PREFIX)}
+    return StyleLora(layers, read_metadata(path), text)
+
+
+def _is_factor(value: Tensor, end: str) -> bool:
+    """Whether a tensor is a factor of a linear layer or of a convolution."""
+    points = end == "lora_down.weight" or tuple(value.shape[2:]) == (1, 1)
+    return value.ndim == 2 or (value.ndim == 4 and points)
+
+
+def _factors(path: str | Path, module: str, found: dict[str, Tensor]) -> Factors:
+    if not {"lora_down.weight", "lora_up.weight"} <= found.keys():
+        raise ValueError(f"{path} lacks a factor of {module}; get or train the file again.")
+    down = found["lora_down.weight"]
+    alpha = float(found.get("alpha", torch.tensor(float(len(down)))))
+    return Factors(down, found["lora_up.weight"], alpha)
 
 
 def _from_peft(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
@@ -134,21 +168,41 @@ def write_style_lora(path: str | Path, lora: StyleLora, overwrite: bool = False)
 
 
 def lora_differences(lora: StyleLora, shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
-    """What a LoRA adds to a UNet's weights, by module name, where shapes are the UNet's own.
+    """The changes of a UNet's weights by a LoRA, by module name, where shapes fit.
 
     Raises ValueError, naming both shapes, when the LoRA was made for another model.
     """
     names = {name.replace(".", "_"): name for name in shapes}
+    return _differences(lora.layers, names, shapes)
+
+
+def text_differences(lora: StyleLora, shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
+    """The same for CLIP's text encoder, whose module names may lack the leading `text_model.`."""
+    names = {}
+    for name in shapes:
+        spelled = f"text_model.{name.removeprefix('text_model.')}".replace(".", "_")
+        names |= {prefix + spelled: name for prefix in TEXT_PREFIXES[:2]}
+    return _differences(lora.text, names, shapes)
+
+
+def _differences(
+    layers: Mapping[str, Factors], names: Mapping[str, str], shapes: Mapping[str, Sequence[int]]
+) -> dict[str, Tensor]:
     differences = {}
-    for module, factors in lora.layers.items():
+    for module, factors in layers.items():
         name = names.get(module)
         found = list(shapes[name]) if name else None
-        made = [len(factors.up), factors.down.shape[1]]
-        if found != made:
+        made = [len(factors.up), *factors.down.shape[1:]]
+        # A 1 x 1 convolution and a linear layer are the same.
+        if found is None or _without_points(found) != _without_points(made):
             has = f"the shape {found}" if found else "no such layer"
             raise ValueError(
                 f"This LoRA was made for another base model: its {module} fits a weight {made} "
                 f"and this model has {has}. Use a LoRA that was trained on this model."
             )
-        differences[name] = factors.difference()
+        differences[name] = factors.difference().reshape(found)
     return differences
+
+
+def _without_points(shape: Sequence[int]) -> list[int]:
+    return list(shape[:2]) if tuple(shape[2:]) == (1, 1) else list(shape)

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .damage import read_header
-from .registry import ALL_KINDS, ModelKind, kind_of
+from .model_kinds import ALL_KINDS, ModelKind
+from .registry import kind_of
 
 # What only this pack reads: recognised wherever it lies.
 OURS = frozenset({"face_parser", "face_edit", "clipseg", "segment_anything"})
@@ -33,8 +34,9 @@ class Shelf:
 
 @dataclass(frozen=True)
 class Misplaced:
-    """A file that no node will offer where it lies, or that cannot be read; `reason` and `advice`
-    are whole sentences."""
+    """A file in a folder where no node lists it, or that cannot be read; `reason` and `advice` are
+    whole sentences.
+    """
 
     path: Path
     reason: str

@@ -21,7 +21,7 @@ class Plain(nn.Module):
         return self.model(**inputs)
 
 
-def read_network(kind: type, path: str | Path, files: Sequence[str], example: str) -> nn.Module:
+def read_network(kind: type, path: str | Path, files: Sequence[str], example: str) -> Any:
     """Read a network of transformers' class `kind` from the folder of its weights file.
 
     `files` must lie beside it; `example` names a model that has all. Raises FileNotFoundError or

@@ -6,7 +6,6 @@ layers are those of Gatys et al., "Image Style Transfer Using Convolutional Neur
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -14,13 +13,26 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .checkpoints import load_strictly, read_weights
+from .managed_network import ManagedNetwork
+from .pixel_statistics import IMAGENET_MEAN, IMAGENET_STD
 
 WIDTHS = (64, 128, 256, 512, 512)
 CONVOLUTIONS = (2, 2, 4, 4, 1)
 """Of each level; the last level's other three are not needed."""
 SHORT_SIDE = 256
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
+
+
+def first_of_every_level(layers: nn.Sequential, x: Tensor) -> list[Tensor]:
+    """The features after the first ReLU, and after the first ReLU behind every MaxPool2d."""
+    taken, begins = [], True
+    for layer in layers:
+        x = layer(x)
+        if isinstance(layer, nn.MaxPool2d):
+            begins = True
+        elif isinstance(layer, nn.ReLU) and begins:
+            taken.append(x)
+            begins = False
+    return taken
 
 
 class Vgg19(nn.Module):
@@ -39,27 +51,11 @@ class Vgg19(nn.Module):
         self.features = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        taken = []
-        begins = True
-        for layer in self.features:
-            x = layer(x)
-            if isinstance(layer, nn.MaxPool2d):
-                begins = True
-            elif isinstance(layer, nn.ReLU) and begins:
-                taken.append(x)
-                begins = False
-        return taken
+        return first_of_every_level(self.features, x)
 
 
-class Vgg19Features:
-    """`on_use`, where set, is called before each run: it brings the network to the device that it
-    returns (an engine's memory manager hooks in here).
-    """
-
-    def __init__(self, network: Vgg19, name: str) -> None:
-        self.network = network
-        self.name = name
-        self.on_use: Callable[[], torch.device] | None = None
+class Vgg19Features(ManagedNetwork):
+    """VGG-19's features of pictures; `network` is a Vgg19."""
 
     @torch.no_grad()
     def of(self, image: Tensor) -> list[Tensor]:
@@ -67,14 +63,15 @@ class Vgg19Features:
 
         The picture is resized so that its shorter side has 256 px: Gram matrices depend on it.
         """
-        weight = next(self.network.parameters())
-        device = self.on_use() if self.on_use else weight.device
+        device, dtype = self.prepare()
         pixels = image.movedim(-1, 0)[None].to(device, torch.float32).clamp(0, 1)
         scale = SHORT_SIDE / min(pixels.shape[2:])
         size = [max(SHORT_SIDE, round(side * scale)) for side in pixels.shape[2:]]
         pixels = F.interpolate(pixels, size, mode="bilinear", antialias=scale < 1)
-        mean, std = (pixels.new_tensor(values).view(3, 1, 1) for values in (MEAN, STD))
-        return self.network(((pixels - mean) / std).to(weight.dtype))
+        mean, std = (
+            pixels.new_tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD)
+        )
+        return self.network(((pixels - mean) / std).to(dtype))
 
 
 def load_vgg19(path: str | Path) -> Vgg19Features:

@@ -52,6 +52,9 @@ class Graph:
     def __init__(self, shape: Sequence[int | str], name: str = "input") -> None:
         self.body = _field(11, _value(name, shape))
 
+    def input(self, name: str, shape: Sequence[int | str]) -> None:
+        self.body += _field(11, _value(name, shape))
+
     def node(self, operation: str, inputs: Sequence[str], output: str, **attributes) -> str:
         content = b"".join(_field(1, name) for name in inputs)
         content += _field(2, output) + _field(3, output) + _field(4, operation)
@@ -79,6 +82,31 @@ class Graph:
 @pytest.fixture(scope="session")
 def onnx_graph():
     return Graph
+
+
+@pytest.fixture(scope="session")
+def write_inswapper():
+    """Writes a swapper of the public layout with random weights: half of the face's own colours,
+    half a colour that the person's vector gives. Returns the last matrix and that of the colour.
+    """
+
+    def write(path, side: int = 512) -> tuple[np.ndarray, np.ndarray]:
+        random = np.random.default_rng(0)
+        colour, last = random.normal(size=(512, 3)), random.normal(size=(side, side))
+        graph = Graph([1, 3, 128, 128], "target")
+        graph.input("source", [1, 512])
+        graph.node("MatMul", ["source", graph.weight("colour", colour)], "raw")
+        graph.node("Sigmoid", ["raw"], "rgb")
+        shape = graph.weight("shape", [1, 3, 1, 1], np.int64)
+        graph.node("Reshape", ["rgb", shape], "plane")
+        graph.node("Add", ["target", "plane"], "sum")
+        graph.node("Mul", ["sum", graph.weight("half", [0.5])], "output")
+        graph.output("output", [1, 3, 128, 128])
+        graph.weight("buff2fs", last)
+        graph.write(path)
+        return last, colour
+
+    return write
 
 
 @pytest.fixture(scope="session")

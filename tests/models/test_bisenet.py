@@ -26,3 +26,22 @@ def test_every_parameter_learns():
     network = BiSeNet(width=8)
     sum(logits.square().mean() for logits in network(torch.randn(2, 3, 64, 64))).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+
+
+def test_the_refinement_begins_with_the_coarse_answer_and_changes_it_at_a_quarter():
+    coarse = BiSeNet(width=8).eval()
+    refined = BiSeNet(width=8, refine=4).eval()
+    refined.load_state_dict(refined.state_dict() | coarse.state_dict())
+    x = torch.randn(1, 3, 64, 64)
+    assert torch.allclose(refined(x, (16, 16))[0], coarse(x, (16, 16))[0], atol=1e-6)
+    torch.nn.init.normal_(refined.refine.conv_out.weight)
+    change = (refined(x, (16, 16))[0] - coarse(x, (16, 16))[0]).abs()
+    # At 1/8 there are 8 x 8 places; more different changes than those have been seen finer.
+    assert change[0, 0].unique().numel() > 64
+
+
+@pytest.mark.parametrize("refine", [0, 4])
+def test_the_answer_alone_is_the_first_of_three(refine):
+    network = BiSeNet(width=8, refine=refine).eval()
+    x = torch.randn(2, 3, 75, 101)
+    assert torch.equal(network.answer(x), network(x)[0])

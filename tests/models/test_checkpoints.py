@@ -124,3 +124,28 @@ def test_a_pickle_without_named_tensors_is_refused(tmp_path):
     torch.save([torch.zeros(2)], path)
     with pytest.raises(ValueError, match="list without named tensors"):
         read_weights(path)
+
+
+def test_safetensors_under_another_name_are_read(tmp_path):
+    write_weights(tmp_path / "weights.safetensors", WEIGHTS, {"made": "now"})
+    path = (tmp_path / "weights.safetensors").rename(tmp_path / "weights.pth")
+    assert_same(read_weights(path))
+    assert read_metadata(path) == {"made": "now"}
+
+
+@pytest.mark.parametrize(
+    ("content", "advice"),
+    [
+        (b"<!DOCTYPE html><html></html>", "It is a web page, not the weights"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "run `git lfs pull`"),
+        (b"nothing of the kind", "It is truncated, damaged or of another kind"),
+    ],
+    ids=["page", "pointer", "text"],
+)
+def test_a_file_that_is_no_pickle_is_refused_in_our_words(tmp_path, content, advice):
+    path = tmp_path / "weights.pth"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="it is no pickle of tensors") as caught:
+        read_weights(path)
+    assert advice in str(caught.value)
+    assert "weights_only" not in str(caught.value)

@@ -5,7 +5,7 @@ import torch
 from visage.evaluation.embedder import portraits_of
 from visage.models.face_analyzer import Analyzer, FoundFace, Thresholds, starter_analyzer
 from visage.models.face_embedder import TEMPLATE
-from visage.training.world import portrait
+from visage.world import portrait
 
 
 class ByColour:
@@ -88,6 +88,7 @@ def test_a_batch_is_refused():
         Analyzer("fake", "none", nobody).find(torch.zeros(1, 9, 9, 3))
 
 
+@pytest.mark.slow
 def test_the_starters_thresholds_part_drawn_people(starter):
     """Two portraits of each of eight people, the second painted: most pairs are told rightly."""
     vectors = []

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from visage.models import face_detector
 from visage.models.checkpoints import write_weights
 from visage.models.face_detector import (
     OUTPUTS,
@@ -117,3 +118,14 @@ def test_wrong_pictures_and_sizes_are_refused():
         detector.find(torch.rand(64, 64, 3))
     with pytest.raises(ValueError, match="8 px or more"):
         detector.find(black(64, 64), smallest=4)
+
+
+def test_a_large_picture_is_looked_at_in_tiles_which_makes_no_difference(monkeypatch):
+    torch.manual_seed(0)
+    network = DetectorNetwork((4, 4, 6), blocks=4).eval()
+    pixels = torch.randn(1, 3, 296, 424)
+    whole = network(pixels)[0]
+    monkeypatch.setattr(face_detector, "TILE", 128)
+    tiled = face_detector._in_tiles(network, pixels)
+    assert tiled.shape == whole.shape
+    assert torch.allclose(tiled, whole, atol=1e-5)

@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 from visage.models import registry
+from visage.models.model_kinds import KINDS
 from visage.models.registry import (
     BUILT_IN,
-    KINDS,
     analyzer_packs,
     locate,
     options,

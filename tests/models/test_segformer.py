@@ -77,6 +77,7 @@ def test_gives_a_probability_for_every_class_and_pixel(saved):
     assert torch.allclose(found.sum(dim=1), torch.ones(2, 50, 90), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_file_of_the_public_models_size_loads(saved):
     _, path = saved(PUBLIC, dtype=torch.float16)
     parser = load_face_parser(path)

@@ -1,6 +1,7 @@
 """A small sample of what the shipped face networks were measured at; it fails if one falls."""
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 from visage.evaluation.detector import detector_figures
@@ -8,8 +9,11 @@ from visage.evaluation.embedder import embedder_figures
 from visage.models.face_detector import load_face_detector
 from visage.models.face_embedder import load_face_embedder
 from visage.models.starter_files import STARTER, starter_file
-from visage.training.world import STYLES, portrait
-from visage.training.world.styles import stylise
+from visage.world import STYLES, portrait
+from visage.world.styles import stylise
+
+# The shipped networks run on many drawn people.
+pytestmark = pytest.mark.slow
 
 
 def test_faces_in_unseen_scenes_are_found():
@@ -26,7 +30,7 @@ def test_people_are_told_apart():
 
 def test_pictures_of_one_style_lie_together_whoever_they_show():
     from transformers import CLIPVisionModelWithProjection
-    from visage.training.starter.image_encoder import CLIP_MEAN, CLIP_STD
+    from visage.models.pixel_statistics import CLIP_MEAN, CLIP_STD
 
     folder = STARTER / "image_encoder"
     network = CLIPVisionModelWithProjection.from_pretrained(folder, dtype=torch.float32)

@@ -10,6 +10,7 @@ from visage.models.style_lora import (
     StyleLora,
     lora_differences,
     read_style_lora,
+    text_differences,
     write_style_lora,
 )
 
@@ -57,15 +58,58 @@ def test_a_lora_of_another_base_is_refused(shapes, found, lora):
     [
         {"unet.mid_block.lora_A.weight": torch.zeros(4, 48)},
         {f"lora_unet_{NAME}.diff": torch.zeros(64, 48)},
-        {f"lora_unet_{NAME}.lora_down.weight": torch.zeros(4, 48, 1, 1)},
+        {f"lora_unet_{NAME}.lora_mid.weight": torch.zeros(4, 4, 3, 3)},
         {f"lora_unet_{NAME}.lora_down.weight": torch.zeros(4, 48)},
     ],
-    ids=["diffusers", "differences", "convolution", "half"],
+    ids=["diffusers", "differences", "three factors", "half"],
 )
 def test_other_files_are_refused(tensors, tmp_path):
     write_weights(tmp_path / "other.safetensors", tensors, {})
     with pytest.raises(ValueError, match="other.safetensors"):
         read_style_lora(tmp_path / "other.safetensors")
+
+
+class TestKohya:
+    """Files of kohya's tools with more than linear projections of the UNet."""
+
+    def written(self, tmp_path, **layers):
+        tensors = {}
+        for name, (down, up) in layers.items():
+            tensors[f"{name}.lora_down.weight"], tensors[f"{name}.lora_up.weight"] = down, up
+            tensors[f"{name}.alpha"] = torch.tensor(2.0)
+        write_weights(tmp_path / "kohya.safetensors", tensors, {})
+        return read_style_lora(tmp_path / "kohya.safetensors")
+
+    def test_convolutions_change_as_the_two_in_a_row(self, tmp_path):
+        down, up = torch.randn(4, 6, 3, 3), torch.randn(8, 4, 1, 1)
+        lora = self.written(tmp_path, lora_unet_mid_block_resnets_0_conv1=(down, up))
+        found = lora_differences(lora, {"mid_block.resnets.0.conv1": (8, 6, 3, 3)})
+        picture = torch.randn(1, 6, 5, 5)
+        conv = torch.nn.functional.conv2d
+        difference = conv(picture, found["mid_block.resnets.0.conv1"])
+        assert torch.allclose(difference, 0.5 * conv(conv(picture, down), up), atol=1e-5)
+
+    @pytest.mark.parametrize("made", [(), (1, 1)])
+    @pytest.mark.parametrize("layer", [(), (1, 1)])
+    def test_a_convolution_of_one_point_is_a_linear_layer(self, tmp_path, made, layer):
+        down, up = torch.randn(4, 6, *made), torch.randn(8, 4, *made)
+        lora = self.written(tmp_path, lora_unet_mid_block_attentions_0_proj_in=(down, up))
+        found = lora_differences(lora, {"mid_block.attentions.0.proj_in": (8, 6, *layer)})
+        difference = found["mid_block.attentions.0.proj_in"]
+        assert difference.shape == (8, 6, *layer)
+        assert torch.allclose(
+            difference.flatten(), (0.5 * up.flatten(1) @ down.flatten(1)).flatten()
+        )
+
+    @pytest.mark.parametrize("module", ["encoder.fc1", "text_model.encoder.fc1"])
+    def test_the_text_encoders_part_is_kept_and_found(self, tmp_path, module):
+        factors = torch.randn(4, 6), torch.randn(8, 4)
+        lora = self.written(tmp_path, lora_te_text_model_encoder_fc1=factors)
+        assert not lora.layers
+        found = text_differences(lora, {module: (8, 6)})
+        assert torch.allclose(found[module], 0.5 * factors[1] @ factors[0])
+        write_style_lora(tmp_path / "again.safetensors", lora)
+        assert read_style_lora(tmp_path / "again.safetensors").text.keys() == lora.text.keys()
 
 
 class TestPeft:
