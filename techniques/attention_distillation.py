@@ -16,19 +16,25 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..engines.taps import Attend, Attention, Branch, Taps
-from .ddim import sampling_grid
+from ..diffusion.ddim import sampling_grid
+from ..diffusion.self_attention import (
+    Features,
+    attention,
+    for_rows,
+    read_features,
+    style_attentions,
+)
+from ..diffusion.taps import Attend, Attention, Branch, Taps
 from .identity_guard import (
     IdentityGuard,
     anchor_loss,
     anchor_weight,
-    content_share,
+    content_fraction,
     query_loss,
     query_weight,
     restyled,
     reweighted,
 )
-from .self_attention import Features, attention, for_rows, read_features, style_attentions
 
 
 @dataclass(frozen=True)
@@ -66,8 +72,8 @@ def distil_style(
         latent = content.clone().requires_grad_()
         optimizer = torch.optim.Adam([latent], lr=settings.learning_rate)
         for step, timestep in enumerate(timesteps):
-            share = 1 - timestep / len(alphas)
-            active = guard if guard is not None and guard.acts_at(share) else None
+            run_progress = 1 - timestep / len(alphas)
+            active = guard if guard is not None and guard.acts_at(run_progress) else None
             with torch.no_grad():
                 asked = read_features(branch, content, timestep, attentions)
                 answers = read_features(style_branch, style, timestep, attentions)
@@ -76,7 +82,7 @@ def distil_style(
                 latent, branch, timestep, asked, answers, settings.content_weight, active, original
             )
             if active is not None and active.terms.anchor:
-                loss = loss + anchor_weight(active.terms.anchor, share) * anchor_loss(
+                loss = loss + anchor_weight(active.terms.anchor, run_progress) * anchor_loss(
                     latent, active
                 )
             if not loss.isfinite():
@@ -119,6 +125,9 @@ def distillation_loss(
     original: Features | None = None,
 ) -> Tensor:
     """L of one pass over latents [B, 4, h, w] without the anchor: each picture's, summed.
+
+    The authors average over a batch. A sum moves each picture as it would move alone: Adam's
+    epsilon does not scale with the gradient.
 
     asked: the content's features, answers: the style's; original: those of the guard's content,
     where it is another picture.
@@ -164,6 +173,6 @@ def _target(
         return styled
     _, content_keys, content_values = content
     bias = guard.terms.omega * guard.tokens(*q.shape[:2]).to(q)
-    share = content_share(q, keys, content_keys, bias, guard.terms.p_max, attend.heads)
+    fraction = content_fraction(q, keys, content_keys, bias, guard.terms.p_max, attend.heads)
     towards = attention(q, content_keys, restyled(content_values, values), attend.heads)
-    return reweighted(styled, towards, share)
+    return reweighted(styled, towards, fraction)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..engines.interface import Engine
-from ..engines.sampling import add_noise, masked, sample_euler, seeded_noise
-from .soft_inpaint import inpaint_condition, to_latent_size
+from ..diffusion.interface import Engine
+from ..diffusion.latent import to_latent_size
+from ..diffusion.sampling import add_noise, masked, sample_euler, seeded_noise
+from .soft_inpaint import inpaint_condition
 
 
 def blend_latents(

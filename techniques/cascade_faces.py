@@ -1,4 +1,4 @@
-"""Faces without any model file of the user's: what OpenCV and this pack bring.
+"""Face detection without any model file of the user's, by what OpenCV and this pack contain.
 
 OpenCV 4 has Viola and Jones' frontal-face cascade ("Robust Real-Time Face Detection", 2004)
 bundled; OpenCV 5 has not, and then `find_faces` takes its place: another cascade, whose finds the
@@ -13,7 +13,7 @@ import cv2
 from torch import Tensor
 
 from ..models.face_analyzer import Analyzer, FoundFace
-from ..models.face_detector import SMALLEST
+from ..models.face_detector import MIN_FACE
 from ..models.face_parser import FaceParser
 from .face_finding import find_faces
 
@@ -33,7 +33,8 @@ def cascade_analyzer(parser: FaceParser) -> Analyzer:
     path = haar_file()
     if path is None:
         return Analyzer("cascade and parser", "BSD-3-Clause", lambda image: _parsed(image, parser))
-    classifier = cv2.CascadeClassifier(str(path))
+    # OpenCV 5 has none, and its type stubs know of none.
+    classifier = cv2.CascadeClassifier(str(path))  # pyrefly: ignore[missing-attribute]
     return Analyzer("haar", "Intel's licence (BSD-style)", lambda image: _seen(image, classifier))
 
 
@@ -45,8 +46,9 @@ def _parsed(image: Tensor, parser: FaceParser) -> list[FoundFace]:
 def _seen(image: Tensor, classifier) -> list[FoundFace]:
     pixels = (image.detach().cpu().float().clamp(0, 1) * 255).round().byte().numpy()
     grey = cv2.equalizeHist(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
-    boxes, counts = classifier.detectMultiScale2(grey, 1.1, 3, minSize=(SMALLEST, SMALLEST))
-    # The more windows agree on a face, the surer it is; three are the least that count.
+    boxes, counts = classifier.detectMultiScale2(grey, 1.1, 3, minSize=(MIN_FACE, MIN_FACE))
+    # The score grows with the number of windows that agree on a face, of which there are at least
+    # three.
     found = [
         FoundFace(tuple(float(value) for value in box), int(count) / (int(count) + 3), None)
         for box, count in zip(boxes, counts, strict=True)

@@ -8,22 +8,17 @@ through 512 px it keeps a 400 px piece of a photograph to 40 dB, where an area a
 
 from dataclasses import dataclass
 
-import cv2
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .mask_parts import Rectangle, faces_of, require_boxes
 from .shapes import as_image, as_mask, fit_mask, match_batch, split_alpha, trim_padding
 
-SMALLEST_SHARE = 0.0002  # of the picture's area
-# What a crop that had to grow shows around its part of the mask, as part of its side.
+# Margin around the mask in a crop that had to grow, as a fraction of its side.
 EDGE = 0.1
-SMALLEST_SIDE = 8  # pixels
-# What a crop weighs where no mask claims the pixel: little, but enough to cover it alone.
+# Weight of a crop where no mask covers the pixel: small, but enough where it is the only crop.
 BASE_WEIGHT = 1e-3
-
-Rectangle = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -60,8 +55,9 @@ def crop_faces(
 ) -> tuple[Tensor, Tensor, Crops]:
     """Square crops [N, size, size, 3] of the faces in pictures [B, H, W, C], and their masks.
 
-    There is one crop for each connected part of the mask [B, H, W] (where it is above one half),
-    from left to right; parts under 0.02 % of the picture or 8 pixels are dropped. Given `boxes`,
+    There is one crop for each connected part of the mask [B, H, W] (as far as it is above half of
+    the part's own peak, see `label_parts`), from left to right; parts under 0.02 % of the picture
+    or 8 pixels are dropped. Given `boxes`,
     a list of (x, y, width, height) in pixels for each picture, there is one crop for each of
     those; where its part of the mask, such as long hair, reaches out of it, the crop grows to hold
     that. A crop's mask [N, size, size] holds only its own part of the mask: a neighbour's face
@@ -78,17 +74,17 @@ def crop_faces(
     if size < 1:
         raise ValueError(f"size is {size}; expected the side of a crop in pixels, 1 or more.")
     if not context >= 0:
-        raise ValueError(f"context is {context}; expected a share of the face's size, 0 or more.")
+        raise ValueError(f"context is {context}; expected a part of the face's size, 0 or more.")
     image, mask = match_batch(as_image(image), as_mask(mask), "image", "mask")
     rgb, _ = split_alpha(image)
     batch, height, width = rgb.shape[:3]
     mask = fit_mask(mask, height, width)
     if boxes is not None:
-        _require_boxes(boxes, batch)
+        require_boxes(boxes, batch)
 
     pictures, masks, squares = [], [], []
     for k in range(batch):
-        rectangles, owner = _faces(mask[k], None if boxes is None else boxes[k])
+        rectangles, owner = faces_of(mask[k], None if boxes is None else boxes[k])
         for number, rectangle in enumerate(rectangles, start=1):
             square = _square(rectangle, context, height, width)
             part = _extent(mask[k] * (owner == number))
@@ -107,6 +103,26 @@ def crop_faces(
     )
 
 
+def cut_masks(mask: Tensor, crops: Crops) -> Tensor:
+    """A mask [B, H, W] of the pictures, cut as the crops were: [N, size, size].
+
+    Each holds its own face's part, as far as the crop's own mask reaches. Raises ValueError for a
+    mask of other pictures.
+    """
+    mask = fit_mask(as_mask(mask), crops.source_height, crops.source_width)
+    if len(mask) not in (1, crops.batch):
+        raise ValueError(
+            f"mask has {len(mask)} pictures but the crops were taken from {crops.batch}; connect "
+            "the mask of the pictures that were cropped."
+        )
+    mask = mask.expand(crops.batch, -1, -1)
+    cut = [
+        _resize(_cut(mask[box.image], box).unsqueeze(-1), crops.size, "bilinear")[..., 0]
+        for box in crops.boxes
+    ]
+    return torch.stack(cut) * (crops.masks > 0).to(mask)
+
+
 def paste_faces(edited: Tensor, crops: Crops, original: Tensor) -> Tensor:
     """The pictures `original` [B, H, W, C] with the edited crops put back: [B, H, W, C].
 
@@ -120,6 +136,13 @@ def paste_faces(edited: Tensor, crops: Crops, original: Tensor) -> Tensor:
     edited, _ = split_alpha(as_image(edited, "images"))
     original = as_image(original, "original")
     if len(edited) != len(crops.boxes):
+        if crops.boxes and len(edited) % len(crops.boxes) == 0 and len(edited):
+            times = len(edited) // len(crops.boxes)
+            raise ValueError(
+                f"images has {len(edited)} pictures and {len(crops.boxes)} crops were taken, as if "
+                f"the crops had been repeated {times} times on their way (Repeat Latent Batch). "
+                "Repeat the picture before Crop Faces instead."
+            )
         raise ValueError(
             f"images has {len(edited)} pictures but {len(crops.boxes)} crops were taken; "
             "give one edited picture for each crop, in the same order."
@@ -147,73 +170,10 @@ def paste_faces(edited: Tensor, crops: Crops, original: Tensor) -> Tensor:
         rgb[k][total > 0] = 0
         for n, weight in zip(numbers, weights, strict=True):
             rows, columns, inside = _overlap(crops.boxes[n], crops)
-            share = weight[inside] / total[rows, columns]
+            fraction = weight[inside] / total[rows, columns]
             picture = _resize(edited[n], crops.boxes[n].side, "bicubic").to(rgb)
-            rgb[k, rows, columns] += share.unsqueeze(-1) * picture[inside]
+            rgb[k, rows, columns] += fraction.unsqueeze(-1) * picture[inside]
     return rgb if alpha is None else torch.cat([rgb, alpha], -1)
-
-
-def _faces(mask: Tensor, boxes: list[Rectangle] | None) -> tuple[list[Rectangle], Tensor]:
-    """Rectangles of the faces in a mask [H, W], and for each pixel the number of its face.
-
-    Faces are numbered from 1; 0 is nobody's. Pixels outside the parts of the mask belong to the
-    nearest part, so that soft edges have an owner too.
-    """
-    binary = (mask > 0.5).byte().cpu().numpy()
-    _, labels, table, _ = cv2.connectedComponentsWithStats(binary, connectivity=8)
-    if boxes is None:
-        rectangles, number = _faces_of_parts(table, SMALLEST_SHARE * binary.size)
-    else:
-        rectangles, number = boxes, _owners_of_parts(labels, len(table), boxes)
-    if not rectangles:
-        rectangles, number = [(0, 0, *binary.shape[::-1])], np.zeros(len(table), np.int32)
-    return rectangles, torch.from_numpy(number[_nearest_part(labels)]).to(mask.device)
-
-
-def _faces_of_parts(table: np.ndarray, smallest_area: float) -> tuple[list[Rectangle], np.ndarray]:
-    """Rectangles of the parts that are large enough, left to right, and each part's number."""
-    kept = [
-        part
-        for part, (_, _, width, height, area) in enumerate(table)
-        if part > 0 and area >= smallest_area and max(width, height) >= SMALLEST_SIDE
-    ]
-    kept.sort(key=lambda part: table[part, 0])
-    number = np.zeros(len(table), np.int32)
-    number[kept] = np.arange(1, len(kept) + 1)
-    return [tuple(table[part, :4].tolist()) for part in kept], number
-
-
-def _owners_of_parts(labels: np.ndarray, parts: int, boxes: list[Rectangle]) -> np.ndarray:
-    """For each part the number of the box that holds most of it; 0 where no box touches it."""
-    pixels = np.zeros((1 + len(boxes), parts), np.int64)
-    for number, (x, y, width, height) in enumerate(boxes, start=1):
-        top, bottom, left, right = (max(round(v), 0) for v in (y, y + height, x, x + width))
-        pixels[number] = np.bincount(labels[top:bottom, left:right].ravel(), minlength=parts)
-    return pixels.argmax(0) * (np.arange(parts) > 0)
-
-
-def _require_boxes(boxes: list[list[Rectangle]], batch: int) -> None:
-    if len(boxes) != batch:
-        raise ValueError(f"boxes are for {len(boxes)} pictures but there are {batch}.")
-    for rectangles in boxes:
-        for box in rectangles:
-            if np.shape(box) != (4,) or not min(box[2:]) > 0:
-                raise ValueError(
-                    f"A box is {box}; expected, for each picture, a list of (x, y, width, height) "
-                    "in pixels with a width and a height above 0."
-                )
-
-
-def _nearest_part(labels: np.ndarray) -> np.ndarray:
-    """For each pixel the number of the nearest part."""
-    if not labels.any():
-        return labels
-    _, cells = cv2.distanceTransformWithLabels(
-        (labels == 0).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    part_of_cell = np.zeros(cells.max() + 1, labels.dtype)
-    part_of_cell[cells[labels > 0]] = labels[labels > 0]
-    return part_of_cell[cells]
 
 
 def _square(rectangle: Rectangle, context: float, height: int, width: int) -> tuple[int, int, int]:
@@ -276,7 +236,7 @@ def _resize(values: Tensor, size: int, mode: str) -> Tensor:
 
 
 def _weight(mask: Tensor, box: CropBox) -> Tensor:
-    """What each pixel of a crop counts where boxes overlap: [side, side]."""
+    """The weight of each pixel of a crop where boxes overlap, [side, side]."""
     return _resize(mask.unsqueeze(-1), box.side, "bilinear")[..., 0] + BASE_WEIGHT
 
 

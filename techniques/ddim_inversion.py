@@ -16,11 +16,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..engines.taps import Branch
-from .ddim import clean_latent, ddim_step, level_alpha, sampling_grid
+from ..diffusion.ddim import clean_latent, ddim_step, level_alpha, sampling_grid
+from ..diffusion.taps import Branch
 
 # Below this the inverted picture is visibly another one.
-LEAST_PSNR = 25.0
+MIN_PSNR = 25.0
 
 Progress = Callable[[int, Tensor], None]
 

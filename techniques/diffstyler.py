@@ -17,25 +17,28 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..engines.taps import Branch, Taps
-from .ddim import clean_latent, ddim_step, level_alpha
+from ..diffusion.ddim import clean_latent, ddim_step, level_alpha
+from ..diffusion.latent import to_latent_size
+from ..diffusion.taps import Branch, Taps
+from ..models.user_input import require_choice
 from .ddim_inversion import Trajectory
 from .identity_guard import IdentityGuard
 from .injection import (
-    FaceShares,
+    FaceInjection,
     Recording,
-    adaptive_share,
+    adaptive_ratio,
+    feature_layer,
     hooked_attentions,
     injection_taps,
     recording_taps,
 )
-from .soft_inpaint import to_latent_size
 
 CHOICES = {
     "inject_source": ("base", "self"),
     "attention": ("hard", "adaptive"),
     "background": ("latent", "base", "base_cfg1"),
     "style_blend": ("mask", "temporal"),
+    "background_attention": ("as the styles", "hard", "adaptive"),
 }
 
 
@@ -48,7 +51,9 @@ class DiffStylerSettings:
     style's attention_steps, "adaptive" mixes them by r(t) = clip(kappa t / T) in all steps.
     inject_cross: inject into cross-attention, too (the release of 2024). background: outside the
     regions the content's "latent" itself, the "base" model under guidance with base_feature_steps
-    and base_attention_steps (the released code), or "base_cfg1", the same without guidance.
+    and base_attention_steps (the released code), or "base_cfg1", the same without guidance; its
+    background_attention is another choice for `attention` (the release of 2025 has "adaptive" there
+    and "hard" in the styles).
     style_blend: styles side by side by "mask", or one after the other in the union, "temporal".
     """
 
@@ -61,13 +66,11 @@ class DiffStylerSettings:
     base_feature_steps: float = 1.0
     base_attention_steps: float = 1.0
     style_blend: str = "mask"
+    background_attention: str = "as the styles"
 
     def __post_init__(self) -> None:
         for name, known in CHOICES.items():
-            if getattr(self, name) not in known:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)!r}; it can be {', '.join(known)}."
-                )
+            require_choice(name, getattr(self, name), known)
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,8 @@ class Style:
 
     predict: the branch with the style's LoRA for the prompts (negative, positive), or (positive,)
     alone, which is sampling without guidance. record: the same LoRA with the empty prompt, for
-    inject_source "self". feature_steps and attention_steps are shares of the run, its noisy end.
+    inject_source "self". feature_steps and attention_steps are fractions of the run, counted from
+    its noisy end.
     """
 
     predict: Branch
@@ -125,9 +129,9 @@ def region_weights(masks: Tensor) -> Tensor:
 def cell_weights(masks: Tensor, strengths: Tensor, mode: str = "soft") -> Tensor:
     """Weights [K, B, 1, H/8, W/8] of masks [K, B, H, W] with strengths [K] in 0..1.
 
-    As `latent_mask` makes cells of masks: "soft" cells have each region's share of their pixels,
-    where later wins; the other modes' cells belong to the last region that has them, as far as its
-    strength goes.
+    Cells are made as by `latent_mask`. A "soft" cell holds each region's share of its pixels, and
+    where regions overlap the later one wins. In the other modes a cell belongs to the last region
+    that has it, as far as that region's strength goes.
     """
     strengths = strengths.view(-1, 1, 1, 1)
     if mode == "soft":
@@ -136,15 +140,15 @@ def cell_weights(masks: Tensor, strengths: Tensor, mode: str = "soft") -> Tensor
     return region_weights(strengths.unsqueeze(-1) * cells)
 
 
-def injected_steps(share: float, steps: int) -> int:
-    """How many of the first steps a share of a run is."""
-    return math.floor(share * steps + 1e-9)
+def injected_steps(fraction: float, steps: int) -> int:
+    """Return how many of a run's steps a fraction of it is, rounded down."""
+    return math.floor(fraction * steps + 1e-9)
 
 
-def temporal_shares(step: int, steps: int, styles: int) -> list[float]:
-    """Each style's share of a step when they follow one another, with fades of a tenth of the run.
+def temporal_weights(step: int, steps: int, styles: int) -> list[float]:
+    """Return each style's weight at a step when the styles follow one another.
 
-    The shares of a step sum to 1.
+    One style fades into the next over a tenth of the run. The weights of a step sum to 1.
     """
     fade, now = 0.1 * steps, step + 0.5
 
@@ -204,6 +208,7 @@ class _Run:
         self.trajectory, self.weights, self.base = trajectory, weights, base
         self.styles, self.alphas, self.settings = styles, alphas, settings
         self.guard = guard
+        self.feature_layer = feature_layer(attention_layers)
         self.attentions = hooked_attentions(attention_layers, settings.inject_cross)
         self.painted = [index for index in range(len(styles)) if weights[index].any()]
         # The base model's pass over the content at the present step.
@@ -235,73 +240,90 @@ class _Run:
                 (self.weights[index], self._styled(index, step, timestep, latent))
                 for index in self.painted
             ]
-        shares = temporal_shares(step, steps, len(self.painted)) if self.painted else []
+        weights = temporal_weights(step, steps, len(self.painted)) if self.painted else []
         parts = [
-            share * self._styled(index, step, timestep, latent)
-            for index, share in zip(self.painted, shares, strict=True)
-            if share > 0
+            weight * self._styled(index, step, timestep, latent)
+            for index, weight in zip(self.painted, weights, strict=True)
+            if weight > 0
         ]
         return [(self.weights.sum(dim=0), sum(parts))] if parts else []
 
     def _styled(self, index: int, step: int, timestep: int, latent: Tensor) -> Tensor:
         style = self.styles[index]
         own = self.settings.inject_source == "self"
+        adaptive = self.settings.attention == "adaptive"
         taps = self._taps(
             style.feature_steps,
-            1.0 if self.settings.attention == "adaptive" else style.attention_steps,
+            1.0 if adaptive else style.attention_steps,
             step,
             style.record if own else self.base.record,
+            adaptive,
         )
         return self._guided(style.predict(latent, timestep, taps), self.settings.guidance)
 
     def _background(self, step: int, timestep: int, latent: Tensor) -> Tensor:
+        own = self.settings.background_attention
+        kind = self.settings.attention if own == "as the styles" else own
         taps = self._taps(
             self.settings.base_feature_steps,
             self.settings.base_attention_steps,
             step,
             self.base.record,
+            kind == "adaptive",
         )
+        if self.base.predict is None:
+            raise ValueError("A background painted by the base model needs its `predict`.")
         return self._guided(self.base.predict(latent, timestep, taps), self.settings.guidance)
 
     def _taps(
-        self, feature_share: float, attention_share: float, step: int, record: Branch
+        self,
+        feature_fraction: float,
+        attention_fraction: float,
+        step: int,
+        record: Branch,
+        adaptive: bool,
     ) -> Taps | None:
-        """What is injected into a pass at this step, of what `record` makes of the content."""
+        """The taps that inject at this step; `record` is the branch that records the content."""
         steps = len(self.trajectory.timesteps)
-        feature = step < injected_steps(feature_share, steps)
-        attention = step < injected_steps(attention_share, steps)
-        faces = self._faces(step, feature_share, attention_share)
+        feature = step < injected_steps(feature_fraction, steps)
+        attention = step < injected_steps(attention_fraction, steps)
+        faces = self._faces(step, feature_fraction, attention_fraction)
         if not feature and not attention and faces is None:
             return None
-        share = 1.0
-        if self.settings.attention == "adaptive":
+        ratio = 1.0
+        if adaptive:
             timestep = self.trajectory.timesteps[step]
-            share = adaptive_share(timestep, self.settings.kappa, len(self.alphas))
+            ratio = adaptive_ratio(timestep, self.settings.kappa, len(self.alphas))
         recording = self._record(step, record)
         if faces is not None and faces.attention and not attention:
             hooked = [attention for attention in self.attentions if attention.kind == "self"]
             return injection_taps(recording, feature, hooked, 0.0, faces)
         hooked = self.attentions if attention else []
-        return injection_taps(recording, feature, hooked, share, faces)
+        return injection_taps(recording, feature, hooked, ratio, faces)
 
-    def _faces(self, step: int, feature_share: float, attention_share: float) -> FaceShares | None:
-        """What a guard injects into faces at this step."""
-        share = 1 - self.trajectory.timesteps[step] / len(self.alphas)
-        if self.guard is None or not self.guard.acts_at(share):
+    def _faces(
+        self, step: int, feature_fraction: float, attention_fraction: float
+    ) -> FaceInjection | None:
+        """The guard's injection into faces at this step, or None."""
+        progress = 1 - self.trajectory.timesteps[step] / len(self.alphas)
+        if self.guard is None or not self.guard.acts_at(progress):
             return None
         feature, attention = (
             step < injected_steps(self.guard.hold(own), len(self.trajectory.timesteps))
-            for own in (feature_share, attention_share)
+            for own in (feature_fraction, attention_fraction)
         )
         if not feature and not attention:
             return None
-        return FaceShares(self.guard.mix * self.guard.mask, feature, attention)
+        return FaceInjection(self.guard.mix * self.guard.mask, feature, attention)
 
     def _record(self, step: int, record: Branch) -> Recording:
         """The content's pass at this step; the base model's is made once for all styles."""
         if record is self.base.record and self._recorded is not None:
             return self._recorded
-        recording, content = Recording(), self.trajectory.latents[step].to(self.weights.device)
+        recording, content = (
+            Recording(self.feature_layer),
+            self.trajectory.latents[step].to(self.weights.device),
+        )
         record(content, self.trajectory.timesteps[step], recording_taps(recording, self.attentions))
         if record is self.base.record:
             self._recorded = recording

@@ -1,4 +1,4 @@
-"""Which of the faces that were found: their order, number and size, or whose they are."""
+"""Selection among the faces of a picture: by order, number and size, or by person."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from ..models.face_analyzer import FaceAnalyzer, FoundFace
+from ..models.user_input import require_choice
 
 ORDERS = ("left to right", "largest", "surest")
 ALL = -1
-"""The index that stands for every face."""
+"""The index that means every face."""
 
 
 def choose_faces(
@@ -23,8 +24,8 @@ def choose_faces(
 ) -> list[FoundFace]:
     """Return the faces within size limits, in an order, or only number `index` of them from 0.
 
-    A face's size is the longer side of its box in pixels; a limit of 0 is none. An index beyond
-    the last face gives no face. Raises ValueError for an unknown order.
+    A face's size is the longer side of its box in pixels; 0 means no limit. An index beyond the
+    last face gives no face. Raises ValueError for an unknown order.
     """
     within = [
         face
@@ -46,8 +47,7 @@ def _key(order: str):
         "largest": lambda face: -face.box[2] * face.box[3],
         "surest": lambda face: -face.score,
     }
-    if order not in keys:
-        raise ValueError(f"Unknown order {order!r}: it is one of {', '.join(ORDERS)}.")
+    require_choice("order", order, keys)
     return keys[order]
 
 
@@ -100,7 +100,7 @@ class ChosenFaces:
             return choose_faces(found, **self.choice)
         within = choose_faces(found, **self.choice | {"index": ALL})
         best = most_alike(image, within, self.reference, self.analyzer)
-        if best is None or best[1] < self.thresholds.different:
+        if best is None or (self.thresholds and best[1] < self.thresholds.different):
             return []
         return [best[0]]
 
@@ -110,7 +110,8 @@ class ChosenFaces:
 
 
 def reference_embedding(image: Tensor, analyzer: FaceAnalyzer) -> Tensor:
-    """Who pictures [B, H, W, 3] show: the mean direction [D] of the largest face of each.
+    """The identity that pictures [B, H, W, 3] show: the normalised mean embedding [D] of the
+    largest face of each.
 
     Raises ValueError where none of the pictures shows a face, and for an analyzer that can only
     detect.

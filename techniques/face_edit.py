@@ -15,24 +15,26 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..engines.interface import Engine
-from ..engines.sampling import add_noise, masked, sample_euler, seeded_noise
+from ..diffusion.interface import Engine
+from ..diffusion.latent import to_latent_size
+from ..diffusion.sampling import add_noise, masked, sample_euler, seeded_noise
 from ..models.face_parser import FaceParser
-from .crops import crop_faces, paste_faces
+from .crops import crop_faces, cut_masks, paste_faces
 from .face_mask import face_mask
 from .pixel_blend import BlendProof, blend, prove
 from .shapes import as_image, split_alpha
-from .soft_inpaint import inpaint_condition, to_latent_size
-from .soft_mask import soften
+from .soft_inpaint import inpaint_condition
+from .soft_mask import soften, soften_faces
 from .text_adapter import FaceAwareTextAdapter, adapt_text
 
 
 @dataclass(frozen=True)
 class FaceEditSettings:
-    """Every choice of a face edit; the defaults are the shipped workflow's.
+    """Every choice of a face edit; but for the blend the defaults are the shipped workflow's.
 
-    parts, faces and face_index as for `face_mask`; sigma and grow of the soft mask in pixels of
-    the picture; size in pixels and context of the crops; mask_mode "soft" or "hard" and
+    parts, faces and face_index as for `face_mask`; sigma and grow of the soft mask in percent of
+    each face's size (`soften_faces`), or with unit "pixels" in pixels of the picture; size in
+    pixels and context of the crops; mask_mode "soft" or "hard" and
     noise_mask "soft", "hard" or "none" as on the node Soft Inpaint; blend_mode and tone_match as
     for `blend`.
     """
@@ -44,6 +46,7 @@ class FaceEditSettings:
     face_index: int = 0
     sigma: float = 8.0
     grow: int = 4
+    unit: str = "percent of face"
     size: int = 128
     context: float = 0.8
     adapter_strength: float = 0.3
@@ -91,19 +94,27 @@ def edit_faces(
     faces = face_mask(
         picture, parser, settings.parts, which=settings.faces, index=settings.face_index
     )
-    soft_mask = soften(faces.mask, settings.sigma, settings.grow)
+    soft_mask = _soft_mask(faces.mask, faces.boxes, settings)
     crop_images, crop_masks, crops = crop_faces(
         picture, soft_mask, settings.size, settings.context, faces.boxes
     )
     text = engine.encode_text([prompt, settings.negative])
     positive, negative = text[:1], text[1:]
     if adapter is not None:
-        positive = adapt_text(positive, crop_masks, adapter, settings.adapter_strength)
+        # M of the paper is the face's own mask: growth and blur would count as more face.
+        face = cut_masks(faces.mask, crops)
+        positive = adapt_text(positive, face, adapter, settings.adapter_strength)
     inpainted = _inpaint(crop_images, crop_masks, positive, negative, engine, settings, progress)
     edited = paste_faces(inpainted, crops, picture)
     blended = blend(edited, image, soft_mask, settings.blend_mode, settings.tone_match)
     proof = prove(blended, image, soft_mask)
     return FaceEditResult(edited, blended, faces.mask, soft_mask, faces.overlay, proof)
+
+
+def _soft_mask(mask: Tensor, boxes: list, settings: FaceEditSettings) -> Tensor:
+    if settings.unit == "pixels":
+        return soften(mask, settings.sigma, settings.grow)
+    return soften_faces(mask, settings.sigma, settings.grow, boxes)
 
 
 def _inpaint(

@@ -7,7 +7,7 @@ mask is the union of the chosen classes at probability 0.5; the soft one keeps t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,18 +19,18 @@ from torch import Tensor
 
 from ..models.face_classes import CLASSES, COLOURS, PRESETS, expand_parts
 from ..models.face_parser import FaceParser
-from .face_finding import (
+from ..models.user_input import require_choice
+from .face_finding import Face, find_faces
+from .face_overlay import draw_overlay
+from .face_squares import (
     Box,
-    Face,
     Square,
     box_in_square,
-    class_share,
+    class_fraction,
     component_in,
     cut_squares,
-    find_faces,
     square_around,
 )
-from .face_overlay import draw_overlay
 from .shapes import as_image, split_alpha
 
 Which = Literal["all", "largest", "index"]
@@ -38,22 +38,26 @@ NoFace = Literal["empty", "error", "full"]
 
 # Probabilities from here on count as certain.
 SURE = 0.95
-# The wider look, in the face's size, and the soft edge of the close one in it, as part of its side.
+# Side of the wide square in sizes of the face, and width of the soft edge of the close square as a
+# fraction of its side.
 WIDE_CONTEXT = 1.6
 FEATHER = 0.1
-# What joins a face to the parts around it, for deciding what belongs to the same person.
+# Classes that connect a face to its surroundings, to decide what belongs to the same person.
 _CONNECTING = ("left_ear", "right_ear", "neck", "hair")
 
 
 @dataclass(frozen=True)
 class FaceMask:
     """The mask [B, H, W], the boxes (x, y, width, height) of the masked faces of each picture in
-    pixels, each picture's masked share, and the overlay [B, h, w, 3] that shows all this."""
+    pixels, each picture's masked fraction, the overlay [B, h, w, 3] that shows all this, and the
+    label picture [B, H, W, 3]: each masked pixel in its part's colour, and black elsewhere.
+    """
 
     mask: Tensor
     boxes: list[list[Box]]
     area_share: list[float]
     overlay: Tensor
+    labels: Tensor
 
 
 @dataclass(frozen=True)
@@ -78,18 +82,18 @@ def face_mask(
     """Mask parts of the faces of every picture [B, H, W, C] of a batch.
 
     `parts` mixes names of presets and classes. Faces are numbered from 0, left to right, and
-    `index` is used where `which` is "index". `largest_component` drops what is not connected to
-    the face; `fill_holes` closes gaps, but leaves parts of the face open that were not chosen.
-    `no_face` says what a picture without a chosen face gives. `progress(done, total)` is called
+    `index` is used where `which` is "index". `largest_component` drops what is not connected to the
+    face; `fill_holes` closes gaps, but leaves parts of the face open that were not chosen.
+    `no_face` is the result for a picture without a chosen face. `progress(done, total)` is called
     along the way.
 
     Raises ValueError for unknown choices, and with "error" for a picture without a chosen face.
     """
-    _require(which, ("all", "largest", "index"), "which")
-    _require(no_face, ("empty", "error", "full"), "no_face")
+    require_choice("which", which, ("all", "largest", "index"))
+    require_choice("no_face", no_face, ("empty", "error", "full"))
     cleaning = _Cleaning(expand_parts(parts), fill_holes, largest_component)
     pictures, _ = split_alpha(as_image(image))
-    masks, boxes, overlays = [], [], []
+    masks, boxes, overlays, labels = [], [], [], []
     for number, picture in enumerate(pictures):
         faces = find_faces(picture, parser)
         _report(progress, 2 * number + 1, 2 * len(pictures))
@@ -102,17 +106,34 @@ def face_mask(
         mask = values if soft else (values > 0.5).float()
         masks.append(mask)
         boxes.append([faces[k].box for k in chosen])
+        labels.append(label_picture(colours, mask, cleaning.parts))
         overlays.append(
             draw_overlay(picture, mask, colours, [f.box for f in faces], chosen, cleaning.parts)
         )
         _report(progress, 2 * number + 2, 2 * len(pictures))
     mask = torch.stack(masks)
-    return FaceMask(mask, boxes, mask.mean(dim=(1, 2)).tolist(), torch.stack(overlays))
+    areas = mask.mean(dim=(1, 2)).tolist()
+    return FaceMask(mask, boxes, areas, torch.stack(overlays), torch.stack(labels))
 
 
-def _require(value: str, known: Sequence[str], name: str) -> None:
-    if value not in known:
-        raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(known)}.")
+def label_picture(colours: Tensor, mask: Tensor, parts: Iterable[str]) -> Tensor:
+    """The legend's colours, without mixtures, where a mask [H, W] is over a half; black elsewhere.
+
+    `colours` [H, W, 3] may be mixtures: each pixel gets the nearest colour of the `parts`.
+    """
+    palette = colours.new_tensor([COLOURS[part] for part in CLASSES if part in parts]) / 255
+    shown = mask > 0.5
+    labels = torch.zeros_like(colours)
+    # One colour at a time: all distances at once would be 19 pictures.
+    mixtures = colours[shown]
+    nearest = torch.zeros_like(mixtures)
+    best = mixtures.new_full((len(mixtures),), torch.inf)
+    for colour in palette:
+        distance = (mixtures - colour).square().sum(dim=-1)
+        nearest[distance < best] = colour
+        best = torch.minimum(best, distance)
+    labels[shown] = nearest
+    return labels
 
 
 def _report(progress: Callable[[int, int], None] | None, done: int, total: int) -> None:
@@ -168,26 +189,30 @@ def _parse_faces(
 
 def _look_at(
     picture: Tensor, parser: FaceParser, faces: Sequence[Face], parts: frozenset[str]
-) -> list[tuple[np.ndarray, Square]]:
+) -> Iterator[tuple[np.ndarray, Square]]:
     """Parse each face: probabilities [19, S, S] and the square of the picture that they show.
 
     Hair, clothes and the like reach far beyond the face, so for them each face is parsed a second
     time with wide surroundings, and the close look laid into the wide one.
     """
     size = picture.shape[:2]
-    near = [square_around(face.box, *size) for face in faces]
-    if parts <= frozenset(PRESETS["face"]):
-        return list(zip(_parse(picture, parser, near), near, strict=True))
-    far = [square_around(face.box, *size, WIDE_CONTEXT) for face in faces]
-    parsed = _parse(picture, parser, near + far)
-    return [
-        (_laid_into(wide, f, close, n), f)
-        for close, wide, n, f in zip(parsed, parsed[len(near) :], near, far, strict=False)
-    ]
+    only_face = parts <= frozenset(PRESETS["face"])
+    for face in faces:
+        near = square_around(face.box, *size)
+        if only_face:
+            yield _parse(picture, parser, [near], face.turns)[0], near
+            continue
+        far = square_around(face.box, *size, WIDE_CONTEXT)
+        close, wide = _parse(picture, parser, [near, far], face.turns)
+        yield _laid_into(wide, far, close, near), far
 
 
-def _parse(picture: Tensor, parser: FaceParser, squares: Sequence[Square]) -> np.ndarray:
-    return parser.parse_squares(cut_squares(picture, squares, parser.input_size)).cpu().numpy()
+def _parse(
+    picture: Tensor, parser: FaceParser, squares: Sequence[Square], turns: int
+) -> np.ndarray:
+    """Probabilities [N, 19, S, S] of squares, each turned upright for the parser."""
+    cut = torch.rot90(cut_squares(picture, squares, parser.input_size), turns, (1, 2))
+    return torch.rot90(parser.parse_squares(cut), -turns, (2, 3)).cpu().numpy()
 
 
 def _laid_into(
@@ -215,19 +240,19 @@ def _clean(
     parts = cleaning.parts
     face = frozenset(PRESETS["face"])
     # Doubt at either end is cut off, so that the background is exactly 0 and the inside 1.
-    values = _stretch(class_share(probabilities, sorted(parts)))
+    values = _stretch(class_fraction(probabilities, sorted(parts)))
     values[_inside_others(values.shape, box, other_boxes)] = 0
     if cleaning.largest_component:
         joined = face | parts | (frozenset() if parts <= face else frozenset(_CONNECTING))
-        values *= _same_person(_stretch(class_share(probabilities, sorted(joined))), box)
+        values *= _same_person(_stretch(class_fraction(probabilities, sorted(joined))), box)
     if cleaning.fill_holes:
-        left_out = _stretch(class_share(probabilities, sorted(face - parts)))
+        left_out = _stretch(class_fraction(probabilities, sorted(face - parts)))
         values = np.maximum(values, np.minimum(_filled(values), 1 - left_out))
     return values
 
 
-def _stretch(share: np.ndarray) -> np.ndarray:
-    return ((share - (1 - SURE)) / (2 * SURE - 1)).clip(0, 1).astype(np.float32)
+def _stretch(fraction: np.ndarray) -> np.ndarray:
+    return ((fraction - (1 - SURE)) / (2 * SURE - 1)).clip(0, 1).astype(np.float32)
 
 
 def _inside_others(shape: tuple[int, ...], box: Box, other_boxes: Sequence[Box]) -> np.ndarray:

@@ -11,11 +11,11 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from ..models.face_classes import CLASSES, COLOURS
-from .face_finding import Box
+from .face_squares import Box
 
 Colour = tuple[int, int, int]
 
-LEAST_LONG_SIDE = 512
+MIN_LONG_SIDE = 512
 
 _INK = (24, 24, 28)
 _PAPER = (245, 245, 245)
@@ -37,7 +37,7 @@ def draw_overlay(
     the legend; a small picture is enlarged by a whole factor, so that the text can be read.
     """
     height, width = picture.shape[:2]
-    factor = -(-LEAST_LONG_SIDE // max(height, width))
+    factor = -(-MIN_LONG_SIDE // max(height, width))
     canvas = Image.fromarray(_tinted(picture, mask, colours, factor))
     text = max(12, round(max(canvas.size) / 42))
     draw = ImageDraw.Draw(canvas)
@@ -60,9 +60,11 @@ def draw_faces(
     says so.
     """
     height, width = picture.shape[:2]
-    factor = -(-LEAST_LONG_SIDE // max(height, width))
+    factor = -(-MIN_LONG_SIDE // max(height, width))
     pixels = (picture.detach().cpu().float().clamp(0, 1) * 255).round().byte().numpy()
-    canvas = Image.fromarray(pixels).resize((width * factor, height * factor), Image.BILINEAR)
+    canvas = Image.fromarray(pixels).resize(
+        (width * factor, height * factor), Image.Resampling.BILINEAR
+    )
     text = max(12, round(max(canvas.size) / 42))
     draw = ImageDraw.Draw(canvas)
     for number, (box, label) in enumerate(zip(boxes, words, strict=True)):
@@ -82,16 +84,20 @@ def _tinted(picture: Tensor, mask: Tensor, colours: Tensor, factor: int) -> np.n
         plain = values.detach().cpu().float().numpy().clip(0, 1)
         return plain if factor == 1 else cv2.resize(plain, size, interpolation=cv2.INTER_LINEAR)
 
-    pixels, tint = enlarged(picture), enlarged(colours)
+    pixels = enlarged(picture)
     amount = enlarged(mask)
+    shown = cv2.convertScaleAbs(pixels, alpha=0.6 * 255)
+    left, top, width, height = cv2.boundingRect((amount > 0).astype(np.uint8))
+    inner = slice(top, top + height), slice(left, left + width)
+    part, weight = pixels[inner], amount[inner][..., None]
+    part = part * (0.6 + 0.4 * weight) * (1 - 0.5 * weight)
+    part += enlarged(colours)[inner] * (0.5 * weight)
+    shown[inner] = (part * 255).round().astype(np.uint8)
     inside = (amount > 0.5).astype(np.uint8)
-    amount = amount[..., None]
-    shown = pixels * (0.6 + 0.4 * amount) * (1 - 0.5 * amount) + tint * (0.5 * amount)
     thickness = 2 * max(1, round(max(size) / 800)) + 1
     kernel = np.ones((thickness, thickness), np.uint8)
-    outline = cv2.dilate(inside, kernel) - inside
-    shown[outline > 0] = 1
-    return (shown * 255).round().astype(np.uint8)
+    shown[cv2.dilate(inside, kernel) > inside] = 255
+    return shown
 
 
 def _draw_box(

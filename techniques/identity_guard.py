@@ -32,10 +32,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..engines.taps import Attend, Attention, Taps
-from .latent_adain import FLAT, channel_statistics
-from .latent_masks import token_mask
-from .self_attention import (
+from ..diffusion.self_attention import (
     Features,
     Projections,
     attention,
@@ -43,17 +40,20 @@ from .self_attention import (
     log_partition,
     split_heads,
 )
+from ..diffusion.taps import Attend, Attention, Taps
+from .latent_adain import FLAT, channel_statistics
+from .latent_masks import token_mask
 
 # Fewer cells than this have no statistics worth normalising by.
-_LEAST_CELLS = 4
-# The anchor holds fully for this share of a run, its noisy part, and fades to a fifth at the end.
+_MIN_CELLS = 4
+# The anchor holds fully for this fraction of a run, the noisy part, and fades to a fifth.
 _FULL_ANCHOR, _LAST_ANCHOR = 0.7, 0.2
 
 
 @dataclass(frozen=True)
 class GuardWeights:
     """omega: weight of the content's keys in faces (a); mu: weight of the faces' queries (b);
-    anchor: weight w_o of (c) while it is full; original: share of the original's queries in the
+    anchor: weight w_o of (c) while it is full; original: fraction of the original's queries in the
     content's, where a restored picture is restyled and the original is another one; p_max: most
     that (a) may take from the style.
     """
@@ -75,7 +75,7 @@ class IdentityGuard:
     """What is guarded, and how.
 
     content [B or 1, 4, h, w]: the original's latent, as the UNet takes it. mask [B or 1, 1, h, w]
-    in 0..1: the faces. strength 0..1. start and end: the part of the run, as shares of the noise
+    in 0..1: the faces. strength 0..1. start and end: the part of the run, as fractions of the noise
     schedule from its noisy end. weights: those of the strength when None.
     """
 
@@ -95,28 +95,29 @@ class IdentityGuard:
 
     @property
     def idle(self) -> bool:
-        """Whether it changes nothing, ever."""
+        """Whether it never changes anything."""
         return self.strength == 0 or self.start >= self.end or not bool(self.mask.any())
 
-    def acts_at(self, share: float) -> bool:
-        """Whether it acts at a share of the schedule: 0 is all noise, 1 none."""
-        early = share >= self.start or self.start <= 0
-        return not self.idle and early and (share < self.end or self.end >= 1)
+    def acts_at(self, progress: float) -> bool:
+        """Whether it acts at a progress through the schedule: 0 is all noise, 1 is none."""
+        early = progress >= self.start or self.start <= 0
+        return not self.idle and early and (progress < self.end or self.end >= 1)
 
     @cached_property
     def terms(self) -> GuardWeights:
         return self.weights or GuardWeights.of(self.strength)
 
     def hold(self, own: float) -> float:
-        """Share of the content in a face, for a host that holds `own` of it everywhere.
-
-        Goes from the host's at strength 0 over 60 % of what the host leaves free at 0.5 to all.
+        """Fraction of the content in a face, for a host that uses the fraction `own` everywhere. At
+        strength 0 it is `own`, at 0.5 it adds 60 % of the rest, and at 1 it is 1.
         """
         return own + (1 - own) * min(1.0, 1.2 * self.strength)
 
     @property
     def mix(self) -> float:
-        """Share of the content in a face for a host that injects it or does not: all from 0.5."""
+        """Fraction of the content in a face, for a host that either injects it or not: 1 from
+        strength 0.5 on.
+        """
         return min(1.0, 2 * self.strength)
 
     def tokens(self, rows: int, count: int) -> Tensor:
@@ -140,7 +141,7 @@ class IdentityGuard:
         for index, mask in enumerate((self.mask > 0.5)[:, 0].cpu().numpy().astype(np.uint8)):
             count, labels = cv2.connectedComponents(mask, connectivity=8)
             parts = (torch.from_numpy(labels == label) for label in range(1, count))
-            found += [(index, part[None]) for part in parts if int(part.sum()) >= _LEAST_CELLS]
+            found += [(index, part[None]) for part in parts if int(part.sum()) >= _MIN_CELLS]
         return found
 
     def faces_of(self, batch: int) -> Iterator[tuple[int, Tensor]]:
@@ -150,7 +151,7 @@ class IdentityGuard:
                 yield repeat * len(self.mask) + index, part
 
 
-def content_share(
+def content_fraction(
     q: Tensor, k_style: Tensor, k_content: Tensor, bias: Tensor, p_max: float, heads: int
 ) -> Tensor:
     """p [N, heads, tokens] of (a), float32, for the weights omega M `bias` [N, tokens]."""
@@ -170,11 +171,11 @@ def restyled(values: Tensor, style: Tensor) -> Tensor:
     return moved.squeeze(-1).transpose(1, 2).to(values.dtype)
 
 
-def reweighted(styled: Tensor, content: Tensor, share: Tensor) -> Tensor:
+def reweighted(styled: Tensor, content: Tensor, fraction: Tensor) -> Tensor:
     """T [N, tokens, C] of (a): outputs towards style and content mixed by p [N, heads, tokens]."""
-    heads = share.shape[1]
+    heads = fraction.shape[1]
     mixed = split_heads(styled, heads).lerp(
-        split_heads(content, heads), share.unsqueeze(-1).to(styled.dtype)
+        split_heads(content, heads), fraction.unsqueeze(-1).to(styled.dtype)
     )
     return mixed.transpose(1, 2).flatten(2)
 
@@ -197,11 +198,11 @@ def attend_guarded(
             "by masks."
         )
     face = guard.tokens(len(q), q.shape[1]).to(q)
-    share = gamma + (guard.hold(gamma) - gamma) * face.unsqueeze(-1)
-    q = temperature * q.lerp(content_q, share)
+    fraction = gamma + (guard.hold(gamma) - gamma) * face.unsqueeze(-1)
+    q = temperature * q.lerp(content_q, fraction)
     styled, heads = attend(q, keys, values), attend.heads
     bias = guard.terms.omega * face
-    p = content_share(q, keys, content_k, bias, guard.terms.p_max, heads)
+    p = content_fraction(q, keys, content_k, bias, guard.terms.p_max, heads)
     return reweighted(styled, attention(q, content_k, restyled(content_v, values), heads), p)
 
 
@@ -229,9 +230,9 @@ def query_weight(face: Tensor, mu: float) -> Tensor:
     return 1 + (mu - 1) * face
 
 
-def anchor_weight(weight: float, share: float) -> float:
-    """w_o at a share of the run: full in the noisy part, then falling to a fifth."""
-    late = max(0.0, (share - _FULL_ANCHOR) / (1 - _FULL_ANCHOR))
+def anchor_weight(weight: float, progress: float) -> float:
+    """w_o at a progress of 0 to 1 of the run: full in the noisy part, then falling to a fifth."""
+    late = max(0.0, (progress - _FULL_ANCHOR) / (1 - _FULL_ANCHOR))
     return weight * (1 - (1 - _LAST_ANCHOR) * min(late, 1.0))
 
 
@@ -264,14 +265,14 @@ def anchor_loss(latent: Tensor, guard: IdentityGuard) -> Tensor:
     return loss
 
 
-def anchored(clean: Tensor, guard: IdentityGuard, share: float) -> Tensor:
+def anchored(clean: Tensor, guard: IdentityGuard, progress: float) -> Tensor:
     """(c) without gradients: a step of the expected clean latent [B, 4, h, w] towards the original.
 
     In each face it goes 4 w_o of the way to the original, brought to the mean and spread that the
     latent has there. Unlike the loss this holds what the Gaussian would blur, too: on the starter's
     small faces that is where identity is. Elsewhere nothing changes, to the bit.
     """
-    step = min(1.0, 4 * anchor_weight(guard.terms.anchor, share))
+    step = min(1.0, 4 * anchor_weight(guard.terms.anchor, progress))
     original = for_rows(guard.content.to(clean), len(clean))
     mask = for_rows(guard.mask.to(clean), len(clean))
     moved = clean.clone()

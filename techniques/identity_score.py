@@ -1,8 +1,8 @@
-"""How much of the person is left: the cosine of a face's embeddings before and after.
+"""How much of the person is kept: the cosine of a face's embeddings before and after.
 
 Both faces are aligned by the landmarks of the original picture, whose pixels also give the
 reference embedding: a restyled face lies where the original was, and detectors fail on paintings.
-Whether a detector still finds the face there is told beside it.
+Whether a detector still finds the face there is reported as well.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from .face_choice import require_same_size, size_of
 from .face_overlay import draw_faces
 from .shapes import ASPECT_TOLERANCE, LATENT_STEP, match_batch
 
-SMALLEST_COUNTED = 20
-"""Pixels of a face's longer side, under which it is listed but does not count in the mean."""
+MIN_COUNTED = 20
+"""Faces whose longer side has fewer pixels are listed, but not counted in the mean."""
 FOUND_AGAIN = 0.35
-"""Intersection over union of a face's boxes before and after, from which it is the same one."""
-VERDICTS = ("same", "unsure", "different")
+"""The least intersection over union of two boxes, before and after, of the same face."""
 NO_FACE = ("accept", "reject", "error")
-"""What may become of a picture without a face."""
+"""What can happen to a picture without a face."""
+OWN_THRESHOLD = -1.0
+"""In place of a cosine: the analyzer's own threshold for the same person."""
 COLOURS = {"same": (120, 220, 130), "unsure": (245, 205, 90), "different": (240, 110, 100)}
 
 
@@ -35,8 +36,9 @@ COLOURS = {"same": (120, 220, 130), "unsure": (245, 205, 90), "different": (240,
 class FaceIdentity:
     """One face of a picture, before and after.
 
-    box (x, y, w, h) in pixels of the original; cosine in -1..1; verdict one of VERDICTS; counted:
-    large enough to be in the mean; found_again: the analyzer finds a face there in the result.
+    box (x, y, w, h) in pixels of the original; cosine in -1..1; verdict "same", "unsure" or
+    "different"; counted: large enough to be in the mean; found_again: the analyzer finds a face
+    there in the result.
     """
 
     box: tuple[float, float, float, float]
@@ -55,7 +57,7 @@ class PictureIdentity:
 
 
 def verdict_of(cosine: float, thresholds: Thresholds) -> str:
-    """One of VERDICTS for a cosine, by what the embedder's cosines mean."""
+    """ "same", "unsure" or "different" for a cosine, by the embedder's thresholds."""
     if cosine >= thresholds.same:
         return "same"
     return "different" if cosine < thresholds.different else "unsure"
@@ -89,7 +91,7 @@ def identity_scores(
 
 
 def _scale(original: Tensor, result: Tensor) -> tuple[float, float]:
-    """How much wider and higher the result is, where that is a resize of the same picture."""
+    """Scale factors (across, down) of a result that is a resized version of the original."""
     (height, width), (high, wide) = original.shape[1:3], result.shape[1:3]
     if 0 <= high - height < LATENT_STEP and 0 <= wide - width < LATENT_STEP:
         return 1.0, 1.0
@@ -125,7 +127,7 @@ def _score(
             face.box,
             cosine,
             verdict_of(cosine, analyzer.thresholds),
-            size_of(face) >= SMALLEST_COUNTED,
+            size_of(face) >= MIN_COUNTED,
             seen,
         )
         for face, cosine, seen in zip(found, cosines, again, strict=True)
@@ -170,7 +172,7 @@ def describe(pictures: Sequence[PictureIdentity], analyzer: FaceAnalyzer) -> str
         if not picture.faces:
             lines.append(f"picture {number}: no face found")
         for place, face in enumerate(picture.faces):
-            notes = [] if face.counted else [f"under {SMALLEST_COUNTED} px, not in the mean"]
+            notes = [] if face.counted else [f"under {MIN_COUNTED} px, not in the mean"]
             notes += [] if face.found_again else ["not detected in the result"]
             x, y, width, height = (round(value) for value in face.box)
             lines.append(
@@ -179,8 +181,8 @@ def describe(pictures: Sequence[PictureIdentity], analyzer: FaceAnalyzer) -> str
             )
     faces = [face for picture in pictures for face in picture.faces]
     if faces:
-        share = sum(face.found_again for face in faces) / len(faces)
-        lines.append(f"mean {mean_score(pictures):.3f}, {share:.0%} of faces detected again")
+        fraction = sum(face.found_again for face in faces) / len(faces)
+        lines.append(f"mean {mean_score(pictures):.3f}, {fraction:.0%} of faces detected again")
     means = analyzer.thresholds
     if means:
         lines.append(
@@ -191,7 +193,8 @@ def describe(pictures: Sequence[PictureIdentity], analyzer: FaceAnalyzer) -> str
 
 
 def is_accepted(number: int, picture: PictureIdentity, limit: float, no_face: str) -> bool:
-    """Whether each counted face's cosine is at least `limit`; where none counts, each face's.
+    """Whether the cosine of each counted face is at least `limit`. Without counted faces, all faces
+    are compared.
 
     `number` is that of the picture, for the ValueError that no_face = "error" raises.
     """
@@ -209,7 +212,7 @@ def is_accepted(number: int, picture: PictureIdentity, limit: float, no_face: st
 def as_json(
     pictures: Sequence[PictureIdentity], accepted: Sequence[bool], analyzer: FaceAnalyzer
 ) -> str:
-    """The scores, what was accepted and who judged, as JSON."""
+    """The scores, the accepted pictures and the analyzer's name, as JSON."""
 
     # JSON knows no NaN.
     def number(value: float) -> float | None:
@@ -241,10 +244,49 @@ def as_json(
     )
 
 
+@dataclass(frozen=True)
+class IdentityReport:
+    """The pictures' scores, who is accepted, and both as text, as JSON and drawn [B, h, w, 3]."""
+
+    score: float
+    accepted: list[bool]
+    text: str
+    json: str
+    overlay: Tensor
+
+
+def report_identity(
+    original: Tensor,
+    result: Tensor,
+    analyzer: FaceAnalyzer,
+    accept_from: float = OWN_THRESHOLD,
+    no_face: str = NO_FACE[0],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> IdentityReport:
+    """Score results [B, h, w, 3] against originals [B, H, W, 3] and accept those who stayed.
+
+    A picture is accepted where each cosine is at least `accept_from`; OWN_THRESHOLD takes the
+    analyzer's own. Raises ValueError as `identity_scores` and `is_accepted` do.
+    """
+    original, result = match_batch(original, result, "original", "result")
+    pictures = identity_scores(original, result, analyzer, progress)
+    if accept_from == OWN_THRESHOLD and analyzer.thresholds:
+        accept_from = analyzer.thresholds.same
+    accepted = [is_accepted(k, one, accept_from, no_face) for k, one in enumerate(pictures)]
+    drawn = [draw_identity(*trio) for trio in zip(original, result, pictures, strict=True)]
+    return IdentityReport(
+        mean_score(pictures),
+        accepted,
+        describe(pictures, analyzer),
+        as_json(pictures, accepted, analyzer),
+        torch.stack(drawn),
+    )
+
+
 def draw_identity(original: Tensor, result: Tensor, picture: PictureIdentity) -> Tensor:
     """A result [h, w, 3] with each face's number, cosine and verdict, in the verdict's colour.
 
-    The original [H, W, 3] is what the boxes count in.
+    The boxes are in pixels of the original [H, W, 3].
     """
     across, down = _scale(original[None], result[None])
     boxes = [

@@ -1,8 +1,11 @@
 """Recording what a UNet makes of the content, and putting it into another pass.
 
-Plug-and-Play (Tumanyan et al., CVPR 2023) and DiffStyler (Li): the residual branch of decoder
-layer 4 carries the layout, and the queries and keys of self-attention in decoder layers 4 to 11
-say which parts belong together; values, and so appearance, stay the style's own.
+Plug-and-Play (Tumanyan et al., CVPR 2023) and DiffStyler (Li): in Stable Diffusion 1 and 2 the
+residual branch of decoder layer 4 carries the layout, and the queries and keys of self-attention in
+decoder layers 4 to 11 say which parts belong together; values, and so appearance, stay the style's
+own. Layer 4 is the second of the lowest level that has attention, where a picture of 512 px has
+16 x 16 cells. In SDXL, whose decoder has one level less, that is layer 1 (10 transformer blocks,
+32 x 32 cells of 1024 px), and the attentions are those of layers 1 to 5 (10 and 2 blocks).
 """
 
 from __future__ import annotations
@@ -12,34 +15,41 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from ..engines.taps import Attention, Taps
+from ..diffusion.self_attention import for_rows
+from ..diffusion.taps import Attention, Taps
 from .latent_masks import token_mask
-from .self_attention import for_rows
 
-FEATURE_LAYER = 4
-ATTENTION_LAYERS = range(4, 12)
+SD1_FEATURE_LAYER = 4
 
 
-def adaptive_share(timestep: int, kappa: float = 2.0, train_steps: int = 1000) -> float:
-    """Share r(t) = clip(kappa t / T, 0, 1) of the content in adaptive attention fusion."""
+def feature_layer(available: Collection[int]) -> int:
+    """The decoder layer whose residual branch is injected: the second of those that have attention,
+    or the only one.
+    """
+    return sorted(available)[:2][-1]
+
+
+def adaptive_ratio(timestep: int, kappa: float = 2.0, train_steps: int = 1000) -> float:
+    """The content's ratio r(t) = clip(kappa t / T, 0, 1) in adaptive attention fusion."""
     return min(max(kappa * timestep / train_steps, 0.0), 1.0)
 
 
 @dataclass
 class Recording:
-    """The feature [B, C, h, w], and the queries and keys by attention and transformer block, of
-    one pass over the content at one step."""
+    """The feature [B, C, h, w] of decoder layer `layer`, and the queries and keys by attention and
+    transformer block, of one pass over the content at one step."""
 
+    layer: int = SD1_FEATURE_LAYER
     feature: Tensor | None = None
     queries_keys: dict[tuple[Attention, int], tuple[Tensor, Tensor]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class FaceShares:
-    """What is injected into faces where it is not injected everywhere.
+class FaceInjection:
+    """What is injected into faces alone.
 
-    mask [B or 1, 1, h, w]: the share at each latent cell; feature and attention: whether there is
-    anything of the two.
+    mask [B or 1, 1, h, w]: the ratio at each latent cell, in 0..1; feature and attention: which of
+    the two are injected.
     """
 
     mask: Tensor
@@ -48,11 +58,13 @@ class FaceShares:
 
 
 def hooked_attentions(available: Collection[int], cross: bool) -> list[Attention]:
-    """The attentions that are injected into, of the decoder layers that have attention at all;
-    with the cross-attentions, too, where `cross` is set."""
+    """The attentions that are injected into, of the decoder layers that have attention: those from
+    the feature's layer on; with the cross-attentions, too, where `cross` is set."""
     kinds = ("self", "cross") if cross else ("self",)
-    layers = [layer for layer in ATTENTION_LAYERS if layer in available]
-    return [Attention(layer, kind) for layer in layers for kind in kinds]
+    first = feature_layer(available)
+    return [
+        Attention(layer, kind) for layer in sorted(available) if layer >= first for kind in kinds
+    ]
 
 
 def recording_taps(recording: Recording, attentions: list[Attention]) -> Taps:
@@ -70,7 +82,7 @@ def recording_taps(recording: Recording, attentions: list[Attention]) -> Taps:
         return read
 
     return Taps(
-        features={FEATURE_LAYER: keep_feature},
+        features={recording.layer: keep_feature},
         projections={attention: keep(attention) for attention in attentions},
     )
 
@@ -79,20 +91,20 @@ def injection_taps(
     recording: Recording,
     feature: bool,
     attentions: list[Attention],
-    share: float = 1.0,
-    faces: FaceShares | None = None,
+    ratio: float = 1.0,
+    faces: FaceInjection | None = None,
 ) -> Taps:
-    """Taps which replace the feature, and share r of the queries and keys, by the recorded ones.
+    """Taps which replace the feature by the recorded one, and mix the queries and keys with theirs.
 
-    Q <- r Q_content + (1 - r) Q, K likewise; r = 1 replaces them. With `faces` the share at token i
-    of a self-attention is max(r, M_i), and where the feature is not injected it is in faces. Raises
-    ValueError, naming both shapes, when a pass works on another area than the one that was
-    recorded.
+    With ratio r, Q <- r Q_content + (1 - r) Q, and K likewise; r = 1 replaces them. With `faces`
+    the ratio at token i of a self-attention is max(r, M_i), and a feature that is not injected
+    everywhere is injected in faces. Raises ValueError, naming both shapes, when a pass works on
+    another area than the recorded one.
     """
 
     def replace_feature(value: Tensor) -> Tensor:
         recorded = _repeated(recording.feature, value)
-        if feature:
+        if feature or faces is None:
             return recorded
         mask = token_mask(faces.mask, value.shape[-2] * value.shape[-1])
         mask = for_rows(mask.unflatten(1, value.shape[-2:]).unsqueeze(1), len(value))
@@ -102,19 +114,19 @@ def injection_taps(
         def write(block: int, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             recorded = recording.queries_keys[attention, block]
             query, key = (_repeated(r, own) for r, own in zip(recorded, (q, k), strict=True))
-            if share < 1 and faces is not None and attention.kind == "self":
+            if ratio < 1 and faces is not None and attention.kind == "self":
                 mask = for_rows(token_mask(faces.mask, q.shape[1]), len(q)).to(q).unsqueeze(-1)
-                mask = mask.clamp(min=share)
+                mask = mask.clamp(min=ratio)
                 return q.lerp(query, mask), k.lerp(key, mask), v
-            if share < 1:
-                return q.lerp(query, share), k.lerp(key, share), v
+            if ratio < 1:
+                return q.lerp(query, ratio), k.lerp(key, ratio), v
             return query, key, v
 
         return write
 
     in_faces = faces is not None and faces.feature
     return Taps(
-        features={FEATURE_LAYER: replace_feature} if feature or in_faces else {},
+        features={recording.layer: replace_feature} if feature or in_faces else {},
         projections={attention: replace(attention) for attention in attentions},
     )
 

@@ -42,3 +42,12 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
     linear = relative @ RELATIVE_XYZ_TO_RGB.T.to(lab)
     curved = 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055
     return torch.where(linear <= 0.0031308, 12.92 * linear, curved).clamp(0, 1)
+
+
+def weighted_moments(values: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return weighted mean and standard deviation of each channel of a picture [H, W, 3].
+
+    weight: [H, W, 1], not 0 everywhere.
+    """
+    mean = (values * weight).sum((0, 1)) / weight.sum()
+    return mean, ((values - mean).square() * weight).sum((0, 1)).div(weight.sum()).sqrt()

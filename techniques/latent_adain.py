@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .shapes import match_batch
 
-# Under this standard deviation a channel is flat, and there is no contrast to speak of.
+# Below this standard deviation a channel counts as flat, without contrast to scale.
 FLAT = 1e-6
 
 
@@ -56,10 +56,10 @@ def latent_adain(
             raise ValueError("style_mask is empty and leaves nothing of the style's picture.")
     mean, spread = channel_statistics(style, style_mask)
     content, mean = match_batch(content, mean, "the content's latent", "the style's latent")
-    share = torch.full_like(content[:, :1], strength)
+    fraction = torch.full_like(content[:, :1], strength)
     if content_mask is not None:
         content, content_mask = match_batch(content, content_mask, "content", "content_mask")
-        share = share * content_mask.to(content)
+        fraction = fraction * content_mask.to(content)
     own_mean, own_spread = channel_statistics(content, content_mask)
     styled = spread * (content - own_mean) / own_spread.clamp(min=FLAT) + mean
-    return torch.where(share > 0, content.lerp(styled, share), content)
+    return torch.where(fraction > 0, content.lerp(styled, fraction), content)

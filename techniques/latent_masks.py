@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..diffusion.latent import LATENT_FACTOR, pad_to_cells, to_latent_size
 from .shapes import fit_mask
-from .soft_inpaint import LATENT_FACTOR, pad_to_cells, to_latent_size
 
 
 def cell_mask(mask: Tensor, height: int, width: int, name: str = "mask") -> Tensor:

@@ -1,7 +1,7 @@
 """The mosaic: a picture and its small faces, enlarged and restored, on one canvas to be restyled.
 
-A model that restyles a picture at its own size has a handful of pixels for a distant face, and
-loses the person. So each small face gets a tile of its own beside the whole picture; all of it is
+A model that restyles a picture at its own size has only a few pixels for a distant face, and loses
+the person. Each small face therefore gets a tile of its own beside the whole picture. All of it is
 restyled at once, so that the styles agree, and the faces are pasted back (`mosaic_restore`).
 
 Rezaei et al., "Training-Free Identity Preservation in Stylized Image Generation Using Diffusion
@@ -28,19 +28,19 @@ Progress = Callable[[int, int, Tensor], None]
 """Called after each face with the number of those done, their total, and its pixels [h, w, 3]."""
 
 MASK_SCALE = 1.15
-"""A face's ellipse fills its box, made this much larger."""
+"""Scale of the ellipse that fills a face's box."""
 UPWARDS = 0.05
-"""A crop lies this share of the box' height above its middle, for forehead and hair."""
+"""Shift of a crop above the middle of the box, as a fraction of its height, for the hair."""
 FEATHER = 0.04
-"""Width of the face mask's edge, as a share of the tile."""
+"""Width of the face mask's edge, as a fraction of the tile."""
 UNSHARP = 0.5
 
 
 @dataclass(frozen=True)
 class MosaicSettings:
     """size: the model's own picture size in pixels, 512 for SD 1.5 and 128 for the starter.
-    context: side of a face's crop over the longer side of its box. restore: share of the restored
-    face in its tile; the rest is the plain enlargement, against features that restoring invents.
+    context: side of a face's crop over the longer side of its box. restore: fraction of the
+    restored face in its tile; the rest is the plain enlargement, as restoring invents features.
     smallest: pixels of the shorter side under which a face gets no tile. most: the largest faces of
     a picture that get one.
     """
@@ -94,7 +94,7 @@ class Mosaic:
     first_canvas: tuple[int, ...]
 
     def text(self) -> str:
-        """What is where, for people."""
+        """A description of the canvases and tiles, for people."""
         across, down = self.layout.canvas
         lines = [
             f"{len(self.canvas)} canvas of {across} x {down} px for {len(self.original)} picture"
@@ -133,7 +133,7 @@ def compose(
     if settings.context < 1 or not 0 <= settings.restore <= 1:
         raise ValueError(
             f"context is {settings.context} and restore {settings.restore}; expected a crop at "
-            "least as large as the face (1 or more), and a share in 0..1."
+            "least as large as the face (1 or more), and a fraction in 0..1."
         )
     height, width = original.shape[1:3]
     layout, tiles, others, first = _assign(faces, width, height, settings)

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 STEP = 64
 """Sides of a canvas are multiples of this: the UNet halves latents of 8 px three times."""
 SIXTEENTHS = (16, 14, 12, 10, 8, 7, 6)
-"""Sides of face tiles as shares of the model's picture size, tried from the largest."""
-LEAST_GAIN = 1.2
+"""Sides of face tiles as fractions of the model's picture size, tried from the largest."""
+MIN_GAIN = 1.2
 """A face that its tile would show less than this much larger is large enough already."""
 
 
@@ -29,7 +29,7 @@ class Layout:
 
     picture: (width, height) of the whole picture's tile, at the canvas' corner; background: the
     same with its padding to multiples of 64; canvas: (width, height); side: of each face tile, 0
-    where there is none; cells: (x, y) of the face tiles that one canvas holds; gutter: between
+    without face tiles; cells: (x, y) of the face tiles that one canvas holds; gutter: between
     tiles.
     """
 
@@ -44,8 +44,8 @@ class Layout:
 def pack(width: int, height: int, faces: int, size: int = 512) -> Layout:
     """The layout for a picture of `width` x `height` with `faces` face tiles.
 
-    `size` is the model's own picture size: 512 for SD 1.5, 128 for the starter. Where one canvas
-    cannot hold all faces, the layout is for as few canvases as can, with equally many cells each.
+    `size` is the model's own picture size: 512 for SD 1.5, 128 for the starter. If one canvas
+    cannot hold all faces, the layout is for the fewest canvases that can, with as many cells each.
 
     Raises ValueError for a size that is no multiple of 64 or a picture without pixels.
     """
@@ -59,12 +59,12 @@ def pack(width: int, height: int, faces: int, size: int = 512) -> Layout:
     gutter = max(8, size // 256 * 8)
     if not faces:
         return Layout(picture, background, background, 0, (), gutter)
-    shares = (math.ceil(faces / canvases) for canvases in range(1, faces + 1))
+    counts = (math.ceil(faces / canvases) for canvases in range(1, faces + 1))
     strips = (
         strip
-        for share in shares
+        for count in counts
         for side in _sides(size)
-        if (strip := _strip(max(background), min(background), side, gutter, share, size))
+        if (strip := _strip(max(background), min(background), side, gutter, count, size))
     )
     # One face on a canvas of its own always fits.
     side, cells, across = next(strips)
@@ -80,10 +80,9 @@ def choose_tiled(
     """The layout of a batch of pictures, and for each picture the numbers of the faces with a tile.
 
     `crops` holds for each picture the sides of its faces' square crops, in pixels of the picture.
-    A face that a tile would show less than 1.2 times larger than the picture's tile does needs
-    none. The largest such face of each picture goes first: that makes the others' tiles larger, so
-    it is asked again until nobody is left to go. All pictures share one layout, that of the one
-    with most faces.
+    A face gets no tile if that would show it less than 1.2 times larger than the picture's tile.
+    The largest such face of each picture is removed first, and then the rest is tried again, since
+    their tiles become larger. All pictures have the layout of the picture with most faces.
     """
     chosen = [sorted(range(len(sides)), key=sides.__getitem__) for sides in crops]
     while True:
@@ -91,7 +90,7 @@ def choose_tiled(
         too_large = [
             numbers
             for numbers, sides in zip(chosen, crops, strict=True)
-            if numbers and gain(layout, width, sides[numbers[-1]]) < LEAST_GAIN
+            if numbers and gain(layout, width, sides[numbers[-1]]) < MIN_GAIN
         ]
         if not too_large:
             return layout, [sorted(numbers) for numbers in chosen]
@@ -100,7 +99,7 @@ def choose_tiled(
 
 
 def gain(layout: Layout, width: int, crop: int) -> float:
-    """How much larger than the picture's tile a face tile shows a crop of `crop` pixels."""
+    """How much larger a face tile shows a crop of `crop` pixels than the picture's tile."""
     return layout.side * width / (crop * layout.picture[0])
 
 
@@ -112,7 +111,7 @@ def _picture_scale(width: int, height: int, size: int) -> float:
 
 
 def _sides(size: int) -> list[int]:
-    return [size * share // (16 * 8) * 8 for share in SIXTEENTHS]
+    return [size * sixteenths // (16 * 8) * 8 for sixteenths in SIXTEENTHS]
 
 
 def _strip(
@@ -124,7 +123,7 @@ def _strip(
         return None
     depth = math.ceil(faces / columns) * (side + gutter)
     across = _up(short + depth)
-    # The strip is no deeper than the picture, or one row where that is a thin band.
+    # The strip must not be deeper than the picture, or than one row for a thin picture.
     if depth > max(short, _sides(size)[-1]) + gutter or long * across > 6 * size**2:
         return None
     cells = tuple(

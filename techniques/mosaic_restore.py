@@ -1,9 +1,8 @@
 """Restyled faces pasted from a mosaic back into their picture, where they keep the person better.
 
-Each face's matte is an ellipse blurred by a Gaussian; where mattes overlap they share the pixel by
-weight, and on its rim a face takes half of the background's light and colour. Whether the person
-is recognised better with a face from its tile than with the background alone is measured face by
-face, and what makes it worse is not used.
+Each face's matte is an ellipse blurred by a Gaussian. Overlapping mattes share a pixel by weight,
+and the rim of a face gets half of the background's light and colour. A face from its tile is used
+only if it is more like the person than the background alone, which is measured for each face.
 """
 
 from __future__ import annotations
@@ -23,19 +22,19 @@ from .shapes import as_image, as_mask, fit_mask, match_batch, trim_padding
 from .soft_mask import soften
 
 BLUR = 0.06
-"""Sigma of a matte's edge, as a share of the crop."""
+"""Sigma of a matte's edge, as a fraction of the crop."""
 RAMP = 0.03
-"""Width of the border that fades every crop out, likewise: no square edge can show."""
+"""Width of the border in which a crop fades out, likewise, so that no square edge is visible."""
 PASTED = "from its tile"
 WORSE = "its tile is less like the person"
 
 
 @dataclass(frozen=True)
 class FaceReport:
-    """What became of one face. Lengths are in pixels of the picture; cosines are with the original.
+    """The outcome of one face. Lengths are in pixels of the picture; cosines are with the original.
 
     gain: how much larger its tile showed it, None without a tile. before: the cosine with the
-    background alone; after: in the result; tile: with the face from its tile. None where nobody
+    background alone; after: in the result; tile: with the face from its tile; each is None if not
     measured. outcome: "from its tile", or why not.
     """
 
@@ -63,7 +62,7 @@ class Restored:
         return "\n".join(map(_line, self.faces))
 
     def json(self) -> str:
-        """The same as one JSON object."""
+        """The reports as one JSON object."""
         return json.dumps({"faces": [asdict(face) for face in self.faces]})
 
 
@@ -95,7 +94,7 @@ def paste_back(
     result may differ from the original; where it is 0 the original stays bit for bit. So does what
     the host left as it was in the picture's tile, to the bit. With an `analyzer` that can tell
     people apart, each face's likeness is measured, and with `keep_best` a face from a tile that
-    lowers it is left out. `seam_match` is the share of the background's light and colour that a
+    lowers it is left out. `seam_match` is the fraction of the background's light and colour that a
     face takes on.
 
     Raises ValueError for canvases or pictures that do not belong to the mosaic.
@@ -177,17 +176,16 @@ class _Likeness:
     def __init__(
         self, analyzer: FaceAnalyzer | None, original: Tensor, faces: Sequence[FoundFace]
     ) -> None:
-        self._analyzer = analyzer
+        self._analyzer = analyzer if analyzer and analyzer.embedding_size is not None else None
         self._count = len(faces)
-        able = analyzer is not None and analyzer.embedding_size is not None
-        self._measured = [i for i, face in enumerate(faces) if able and face.landmarks is not None]
+        self._measured = [i for i, face in enumerate(faces) if face.landmarks is not None]
         self._landmarks = [faces[i].landmarks for i in self._measured]
-        if self._measured:
-            self._wanted = analyzer.embed(original, self._landmarks)
+        if self._analyzer and self._measured:
+            self._wanted = self._analyzer.embed(original, self._landmarks)
 
     def __call__(self, picture: Tensor) -> list[float | None]:
         cosines: list[float | None] = [None] * self._count
-        if self._measured:
+        if self._analyzer and self._measured:
             found = self._analyzer.embed(picture, self._landmarks)
             measured = (found * self._wanted).sum(1).tolist()
             for i, cosine in zip(self._measured, measured, strict=True):

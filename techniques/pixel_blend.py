@@ -1,8 +1,8 @@
 """The edited picture blended into the original, and the proof that the background is untouched.
 
 I_blend = I_result * M_soft + I * (1 - M_soft), eq. 10 of Kang et al., "High-Fidelity Face Swap via
-Prompt-Driven Inpainting and Pixel-Level Background Preservation", 2026; with two other blends and
-a tone match beside it. Whatever the mode, where the matte is 0 the result is the original, bit for
+Prompt-Driven Inpainting and Pixel-Level Background Preservation", 2026; with other blends and a
+tone match beside it. Whatever the mode, where the matte is 0 the result is the original, bit for
 bit.
 """
 
@@ -17,14 +17,16 @@ import cv2
 import torch
 from torch import Tensor
 
-from .lab import lab_to_rgb, rgb_to_lab
+from ..models.user_input import require_choice
+from .detail_blend import colour_blend, detail_blend
+from .lab import lab_to_rgb, rgb_to_lab, weighted_moments
 from .laplacian_blend import laplacian_blend
 from .poisson_blend import poisson_blend
 from .shapes import as_image, as_mask, fit_mask, match_batch, split_alpha, trim_padding
 
 GAIN_LIMITS = (0.5, 2.0)
 # Pixels at a matte of one half, or as many more at a fainter one: fewer say nothing of the light.
-SMALLEST_RING = 32.0
+MIN_RING = 32.0
 
 
 def linear_blend(edited: Tensor, original: Tensor, matte: Tensor) -> Tensor:
@@ -36,7 +38,11 @@ BLENDS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "linear": linear_blend,
     "laplacian": laplacian_blend,
     "poisson": poisson_blend,
+    "colour": colour_blend,
+    "detail": detail_blend,
 }
+# Those that may change shapes; the others keep the original's detail.
+RESHAPING = ("linear", "laplacian", "poisson")
 TONE_MATCHES = ("off", "lab")
 
 
@@ -50,18 +56,19 @@ def blend(
 ) -> Tensor:
     """The pictures `original` [B, H, W, C] with `edited` blended in by `matte` [B, H, W].
 
-    Modes: "linear" (eq. 10), "laplacian" (wide transitions for tones, narrow for detail) and
-    "poisson" (the edit's gradients on the original's colours). Tone match "lab" first gives each
-    connected part of the edit the original's mean and spread in L*a*b*, measured on the matte's
-    ring (see `match_tone`). Each of the three may be a batch of 1. `edited` may carry up to 7
-    pixels of padding at the right and bottom. An alpha channel stays the original's. `progress`
-    is called with the number of pictures done and their total.
+    Modes: "linear" (eq. 10), "laplacian" (wide transitions for tones, narrow for detail),
+    "poisson" (the edit's gradients on the original's colours), "colour" (the edit's a* and b*
+    only) and "detail" (the edit's colours and light, the original's fine detail). Tone match
+    "lab" first gives each connected part of the edit the original's mean and spread in L*a*b*,
+    measured on the matte's ring (see `match_tone`). Each of the three may be a batch of 1.
+    `edited` may carry up to 7 pixels of padding at the right and bottom. An alpha channel stays
+    the original's. `progress` is called with the number of pictures done and their total.
 
     Raises ValueError for an unknown mode, pictures or mattes that do not belong together, and an
     edit that holds NaN, also where the matte would hide it.
     """
-    _require_choice("mode", mode, BLENDS)
-    _require_choice("tone_match", tone_match, TONE_MATCHES)
+    require_choice("mode", mode, BLENDS)
+    require_choice("tone_match", tone_match, TONE_MATCHES)
     original = as_image(original, "original")
     edited, _ = split_alpha(as_image(edited, "edited"))
     matte = as_mask(matte, "mask")
@@ -98,11 +105,11 @@ def match_tone(edited: Tensor, original: Tensor, matte: Tensor) -> Tensor:
     After Reinhard et al., "Color transfer between images", 2001, eq. 10 and 11.
     """
     ring = (4 * matte * (1 - matte)).unsqueeze(-1)
-    if ring.sum() < SMALLEST_RING:
+    if ring.sum() < MIN_RING:
         return edited
     lab = rgb_to_lab(edited)
-    mean, spread = _moments(lab, ring)
-    wanted_mean, wanted_spread = _moments(rgb_to_lab(original), ring)
+    mean, spread = weighted_moments(lab, ring)
+    wanted_mean, wanted_spread = weighted_moments(rgb_to_lab(original), ring)
     gain = (wanted_spread / spread.clamp(min=1e-3)).clamp(*GAIN_LIMITS)
     return lab_to_rgb((lab - mean) * gain + wanted_mean)
 
@@ -116,12 +123,14 @@ class PictureProof:
         outside_pixels: how many pixels that was checked on.
         ring_colour_shift: mean change in L*, a*, b* where the matte is between 0 and 1.
         mask_share: the matte's mean over the picture.
+        changed_share: the fraction of its pixels whose 8-bit colour has changed.
     """
 
     outside_max_abs_diff: float
     outside_pixels: int
     ring_colour_shift: tuple[float, float, float]
     mask_share: float
+    changed_share: float
 
 
 @dataclass(frozen=True)
@@ -149,10 +158,15 @@ class BlendProof:
     def mask_share(self) -> float:
         return fmean(picture.mask_share for picture in self.pictures)
 
+    @property
+    def changed_share(self) -> float:
+        return fmean(picture.changed_share for picture in self.pictures)
+
     def text(self) -> str:
         """One line for each picture, for people."""
         return "\n".join(
-            f"picture {number}: {_verdict(picture)}; mask {picture.mask_share:.1%} of the picture; "
+            f"picture {number}: {_verdict(picture)}; {picture.changed_share:.1%} of the pixels "
+            f"changed (the mask's mean is {picture.mask_share:.1%}); "
             "shift on the ring L* {:+.2f}, a* {:+.2f}, b* {:+.2f}".format(
                 *picture.ring_colour_shift
             )
@@ -190,13 +204,16 @@ def prove(result: Tensor, original: Tensor, matte: Tensor) -> BlendProof:
 def _prove_picture(result: Tensor, original: Tensor, matte: Tensor) -> PictureProof:
     outside, ring = matte == 0, (matte > 0) & (matte < 1)
     channels = min(result.shape[-1], original.shape[-1])
-    change = (result[..., :channels] - original[..., :channels])[outside].abs()
+    before, after = original[..., :channels], result[..., :channels]
+    change = (after - before)[outside].abs()
+    changed = ((after * 255).round() != (before * 255).round()).any(dim=-1)
     shift = rgb_to_lab(result[..., :3][ring]) - rgb_to_lab(original[..., :3][ring])
     return PictureProof(
         outside_max_abs_diff=float(change.max()) if change.numel() else 0.0,
         outside_pixels=int(outside.sum()),
         ring_colour_shift=tuple(shift.mean(0).tolist()) if shift.numel() else (0.0, 0.0, 0.0),
         mask_share=float(matte.mean()),
+        changed_share=float(changed.float().mean()),
     )
 
 
@@ -228,14 +245,3 @@ def _parts(matte: Tensor) -> list[tuple[slice, slice, Tensor]]:
         own = torch.from_numpy(labels[rows, columns] == number).to(matte.device)
         parts.append((rows, columns, matte[rows, columns] * own))
     return parts
-
-
-def _moments(values: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Weighted mean and standard deviation over a picture [H, W, 3], for each channel."""
-    mean = (values * weight).sum((0, 1)) / weight.sum()
-    return mean, ((values - mean).square() * weight).sum((0, 1)).div(weight.sum()).sqrt()
-
-
-def _require_choice(name: str, value: str, choices: object) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} is {value!r}; expected one of {', '.join(choices)}.")

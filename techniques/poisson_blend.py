@@ -16,7 +16,7 @@ from torch import Tensor
 # Of the right-hand side; colours are then within 1e-4 of a direct solver's.
 TOLERANCE = 1e-5
 # About ten are needed, whatever the size and shape of the matte.
-MOST_STEPS = 50
+MAX_STEPS = 50
 DAMPING = 0.8
 COARSEST = 4
 
@@ -125,7 +125,7 @@ def _solve(grid: _Grid, target: Tensor) -> Tensor:
     u, residual = torch.zeros_like(target), target
     direction, strength = torch.zeros_like(target), torch.ones_like(target[:, :1, :1])
     enough = TOLERANCE**2 * _dot(target, target)
-    for _ in range(MOST_STEPS):
+    for _ in range(MAX_STEPS):
         if (_dot(residual, residual) <= enough).all():
             break
         step = _v_cycle(grids, residual)

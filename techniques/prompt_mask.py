@@ -7,9 +7,10 @@ that a wrong choice can be seen, and all good segments are joined where the pape
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 import cv2
@@ -23,14 +24,14 @@ from .face_mask import face_mask
 from .region_overlay import COLOURS, draw_regions
 from .shapes import as_image, split_alpha
 
-# A segment is good when its score is at least this part of the best one's for the same words.
-GOOD = 0.5
-# Segments smaller than this part of the picture are noise.
-LEAST_SHARE = 0.001
-# A second segment is joined only where it is not the best one again.
-SAME = 0.5
-# Pixels of the square on which CLIP is shown a segment.
-VIEW = 224
+# A segment is good when its score is at least this fraction of the best one's for the same words.
+MIN_RELATIVE_SCORE = 0.5
+# Segments smaller than this fraction of the picture are noise.
+MIN_AREA = 0.001
+# A segment that overlaps the best one by more (intersection over union) is the same thing again.
+MAX_OVERLAP = 0.5
+# Side in pixels of the square on which CLIP is shown a segment.
+VIEW_SIDE = 224
 
 _WORDS: dict[str, tuple[str, ...]] = {
     **{name.replace("_", " "): (name,) for name in CLASSES},
@@ -46,11 +47,13 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "eyeglasses": ("glasses",),
     "cap": ("hat",),
     "clothing": ("clothes",),
+    "garment": ("clothes",),
     "head": (*PRESETS["face and hair"], "left_ear", "right_ear", "hat"),
     "person": CLASSES[1:],
     "people": CLASSES[1:],
 }
 _ARTICLES = re.compile(r"^(the|a|an|his|her|their)\s+")
+_WEIGHT = re.compile(r"0?\.\d+|0|1(\.0*)?|0\.")
 
 
 class SegmentByWords(Protocol):
@@ -78,12 +81,21 @@ class Describes(Protocol):
 
 
 class Candidate(NamedTuple):
-    """A segment [H, W] that answers to some words, with a score in 0..1; kept in the mask?"""
+    """A segment [H, W] found for some words, with a score in 0..1; `good` ones make the mask."""
 
     words: str
     mask: Tensor
     score: float
     good: bool
+
+    def facts(self) -> dict[str, str | float | bool]:
+        """What a report says of it."""
+        return {
+            "words": self.words,
+            "score": round(self.score, 4),
+            "share": round(float(self.mask.mean()), 4),
+            "in_mask": self.good,
+        }
 
 
 @dataclass(frozen=True)
@@ -94,17 +106,51 @@ class PromptMask:
     candidates: list[list[Candidate]]
     overlay: Tensor
 
+    def json(self) -> str:
+        """Each picture's candidates: words, score, share of the picture, whether in the mask."""
+        return json.dumps([[one.facts() for one in each] for each in self.candidates], indent=2)
+
 
 def split_phrases(text: str) -> list[str]:
     """The things that a text names, separated by commas, semicolons or "and".
 
     Raises ValueError where it names nothing.
     """
-    named = [part.strip().lower() for part in re.split(r"[,;.\n]|\band\b", text, flags=re.I)]
-    phrases = [_ARTICLES.sub("", part) for part in named if part]
+    return list(weighted_phrases(text))
+
+
+def weighted_phrases(text: str) -> dict[str, float]:
+    """The things that a text names and the weight of each, as in "jacket:1.0, scarf:0.5".
+
+    A thing without a weight has 1. Raises ValueError where the text names nothing, and for a weight
+    that is no number in 0..1.
+    """
+    phrases: dict[str, float] = {}
+    for part in re.split(r"[,;\n]|\.(?!\d)|\band\b", text, flags=re.I):
+        words, colon, weight = part.partition(":")
+        phrase = _ARTICLES.sub("", words.strip().lower())
+        if not phrase and not colon:
+            continue
+        if not phrase or (colon and not _WEIGHT.fullmatch(weight.strip())):
+            raise ValueError(
+                f"{part.strip()!r} is no words with a weight in 0 to 1, such as 'scarf:0.5'."
+            )
+        phrases[phrase] = float(weight) if colon else 1.0
     if not phrases:
         raise ValueError("No words to look for. Name what to mask, such as 'hair' or 'hat, lips'.")
     return phrases
+
+
+def weighed(found: PromptMask, weights: Mapping[str, float]) -> PromptMask:
+    """The same candidates in a mask in which each has the weight of its words; 1 if none is given.
+
+    Where candidates overlap the larger weight counts.
+    """
+    masks = [
+        _union(mask, [c.mask * weights.get(c.words, 1.0) for c in candidates if c.good])
+        for mask, candidates in zip(found.mask, found.candidates, strict=True)
+    ]
+    return replace(found, mask=torch.stack(masks))
 
 
 def named_parts(phrase: str) -> tuple[str, ...] | None:
@@ -170,7 +216,7 @@ def mask_of_segments(
     """Mask the segments that phrases describe in pictures [B, H, W, C].
 
     FastSAM's text prompt, as DiffStyler uses it: every segment is shown to CLIP, and a candidate's
-    score is its share in the softmax of CLIP's logits over all segments. CLIP sees both the box
+    score is its value in the softmax of CLIP's logits over all segments. CLIP sees both the box
     around a segment and the segment cut out, since a box alone favours the wrong one of two nested
     segments; and all good segments are joined, since one thing may be cut into several.
     """
@@ -184,26 +230,26 @@ def _described(
     picture: Tensor, phrases: Sequence[str], segmenter: Segments, clip: Describes
 ) -> list[Candidate]:
     found = [_filled(_closed(segment.numpy())) for segment in segmenter.segments(picture)]
-    found = [segment for segment in found if segment.mean() >= LEAST_SHARE]
+    found = [segment for segment in found if segment.mean() >= MIN_AREA]
     if not found:
         return []
     views = [_view(picture, segment, cut) for cut in (False, True) for segment in found]
     logits = clip.similarity(torch.stack(views), phrases)
     scores = logits.unflatten(0, (2, len(found))).mean(0).softmax(0)
     candidates = []
-    for phrase, shares in zip(phrases, scores.T.tolist(), strict=True):
-        best = found[int(np.argmax(shares))]
-        for segment, share in zip(found, shares, strict=True):
-            good = segment is best or (share >= GOOD * max(shares) and _iou(segment, best) < SAME)
+    for phrase, own in zip(phrases, scores.T.tolist(), strict=True):
+        best, enough = found[int(np.argmax(own))], MIN_RELATIVE_SCORE * max(own)
+        for segment, score in zip(found, own, strict=True):
+            good = segment is best or (score >= enough and _iou(segment, best) < MAX_OVERLAP)
             mask = torch.from_numpy(segment.astype(np.float32))
-            # Segments that nothing speaks for would bury the others in the overlay.
-            if good or share >= GOOD * max(shares) / 2:
-                candidates.append(Candidate(phrase, mask, share, good))
+            # Poor segments would cover the others in the overlay.
+            if good or score >= enough / 2:
+                candidates.append(Candidate(phrase, mask, score, good))
     return candidates
 
 
 def _view(picture: Tensor, segment: np.ndarray, cut: bool) -> Tensor:
-    """A segment's box of a picture on a white square [VIEW, VIEW, 3], or the segment alone."""
+    """A segment's box, or with `cut` the segment alone, on a white square of side VIEW_SIDE."""
     x, y, width, height = cv2.boundingRect(segment.astype(np.uint8))
     rows, columns = slice(y, y + height), slice(x, x + width)
     pixels = picture[rows, columns].detach().cpu().float().numpy()
@@ -213,7 +259,9 @@ def _view(picture: Tensor, segment: np.ndarray, cut: bool) -> Tensor:
     top, left = (side - height) // 2, (side - width) // 2
     square = np.ones((side, side, 3), np.float32)
     square[top : top + height, left : left + width] = pixels
-    return torch.from_numpy(cv2.resize(square, (VIEW, VIEW), interpolation=cv2.INTER_AREA))
+    return torch.from_numpy(
+        cv2.resize(square, (VIEW_SIDE, VIEW_SIDE), interpolation=cv2.INTER_AREA)
+    )
 
 
 def _iou(first: np.ndarray, second: np.ndarray) -> float:
@@ -229,11 +277,14 @@ def _segments(words: str, plane: Tensor, threshold: float) -> list[Candidate]:
     certain = _closed(values > threshold * values.max())
     count, labels = cv2.connectedComponents(certain)
     segments = [_filled(labels == label) for label in range(1, count)]
-    segments = [segment for segment in segments if segment.mean() >= LEAST_SHARE]
+    segments = [segment for segment in segments if segment.mean() >= MIN_AREA]
     scores = [float(values[segment].mean()) for segment in segments]
     return [
         Candidate(
-            words, torch.from_numpy(segment.astype(np.float32)), score, score >= GOOD * max(scores)
+            words,
+            torch.from_numpy(segment.astype(np.float32)),
+            score,
+            score >= MIN_RELATIVE_SCORE * max(scores),
         )
         for segment, score in zip(segments, scores, strict=True)
     ]
@@ -252,11 +303,15 @@ def _joined(pictures: Tensor, candidates: list[list[Candidate]]) -> PromptMask:
     """The union of the good candidates, and a picture of all of them with their scores."""
     masks, overlays = [], []
     for picture, named in zip(pictures, candidates, strict=True):
-        good = [candidate.mask for candidate in named if candidate.good]
         empty = torch.zeros(picture.shape[:2])
-        masks.append(torch.stack([empty, *good]).amax(dim=0))
+        masks.append(_union(empty, [candidate.mask for candidate in named if candidate.good]))
         names = [f"{c.words} {c.score:.2f}{'' if c.good else ' (left out)'}" for c in named]
         colours = [list(COLOURS)[index % len(COLOURS)] for index in range(len(named))]
         shown = torch.stack([empty, *(c.mask for c in named)])[1:]
         overlays.append(draw_regions(picture, shown, names, colours))
     return PromptMask(torch.stack(masks), candidates, torch.stack(overlays))
+
+
+def _union(like: Tensor, masks: Sequence[Tensor]) -> Tensor:
+    """The largest value of masks [H, W] at each pixel; 0, in the shape of `like`, without any."""
+    return torch.stack([torch.zeros_like(like), *masks]).amax(dim=0)

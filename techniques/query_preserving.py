@@ -5,6 +5,12 @@ content's noise takes the style's channel statistics (AdaIN), and in the decoder
 self-attentions each step mixes the content's queries in and attends to the style's keys and values,
     Q^ = gamma Q^c + (1 - gamma) Q,    Attn(tau Q^, K^s, V^s),
 all read at the very noise level of the step. tau sharpens what mixing queries has blurred.
+
+The authors' code differs in three ways. It keeps the latent of an inversion step under the
+timestep that the step leaves, one level too low, and samples 49 of 50 steps, from 961 down; here a
+latent belongs to its own timestep and all steps are sampled, from 981. It inverts in as many steps
+as it samples; here a caller may invert in more, and the node takes 100 for 50. And it crops both
+pictures to 512 x 512; here each keeps its size.
 """
 
 from __future__ import annotations
@@ -15,17 +21,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..engines.taps import Attend, Attention, Branch, Taps
-from .ddim import clean_latent, ddim_step, level_alpha
+from ..diffusion.ddim import clean_latent, ddim_step, level_alpha
+from ..diffusion.self_attention import Features, for_rows, read_features, style_attentions
+from ..diffusion.taps import Attend, Attention, Branch, Taps
 from .ddim_inversion import Trajectory
 from .identity_guard import IdentityGuard, anchored, attend_guarded
 from .latent_adain import latent_adain
-from .self_attention import Features, for_rows, read_features, style_attentions
 
 
 @dataclass(frozen=True)
 class QueryPreserving:
-    """gamma: share of the content's queries; 0.75 is the paper's, 0.3 its strong style.
+    """gamma: fraction of the content's queries; 0.75 is the paper's, 0.3 its strong style.
     temperature: tau. adain: how far the initial noise takes the style's statistics."""
 
     gamma: float = 0.75
@@ -62,14 +68,14 @@ def transfer_style(
     for step, timestep in enumerate(content.timesteps):
         asked = read_features(branch, content.latents[step], timestep, attentions)
         answers = read_features(style_branch, style.latents[step], timestep, attentions)
-        share = 1 - timestep / len(alphas)
-        active = guard if guard is not None and guard.acts_at(share) else None
+        run_progress = 1 - timestep / len(alphas)
+        active = guard if guard is not None and guard.acts_at(run_progress) else None
         taps = transfer_taps(asked, answers, settings, active)
         noise = branch(latent, timestep, taps)[0]
         latent, alpha = latent.to(noise.device), level_alpha(alphas, timestep)
         clean = clean_latent(latent, noise, alpha)
         if active is not None:
-            clean = anchored(clean, active, share)
+            clean = anchored(clean, active, run_progress)
             noise = (latent - alpha**0.5 * clean) / (1 - alpha) ** 0.5
         below = content.timesteps[step + 1] if step + 1 < len(content.timesteps) else 0
         latent = ddim_step(latent, noise, alpha, level_alpha(alphas, below))

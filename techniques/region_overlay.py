@@ -20,7 +20,7 @@ COLOURS = {
     "cyan": (114, 183, 178),
     "pink": (255, 157, 166),
 }
-LEAST_LONG_SIDE = 512
+MIN_LONG_SIDE = 512
 
 
 def draw_regions(
@@ -32,7 +32,7 @@ def draw_regions(
     Small pictures are enlarged by a whole factor, so that the names can be read.
     """
     height, width = picture.shape[:2]
-    factor = -(-LEAST_LONG_SIDE // max(height, width))
+    factor = -(-MIN_LONG_SIDE // max(height, width))
     size = (width * factor, height * factor)
 
     def enlarged(values: Tensor) -> np.ndarray:

@@ -13,6 +13,8 @@ from torch import Tensor
 
 ASPECT_TOLERANCE = 0.01
 LATENT_STEP = 8
+# Height and width of the zeros that Load Image gives where no mask was painted.
+NOT_PAINTED = (64, 64)
 
 
 def as_image(image: Tensor, name: str = "image") -> Tensor:
@@ -86,14 +88,17 @@ def match_batch(
 def fit_mask(mask: Tensor, height: int, width: int, name: str = "mask") -> Tensor:
     """A mask [B, h, w] at another size [B, height, width], if it can show the same picture.
 
-    The same size is returned unchanged. The same aspect ratio within 1 % (a mask made at latent
-    resolution, say) is resized bilinearly, antialiased when it shrinks.
+    The same size is returned unchanged. ComfyUI's sign for "no mask was painted", 64 x 64 zeros,
+    is an empty mask for a picture of any shape. The same aspect ratio within 1 % (a mask made at
+    latent resolution, say) is resized bilinearly, antialiased when it shrinks.
 
     Raises ValueError naming both sizes when the aspect ratios differ.
     """
     mask_height, mask_width = mask.shape[-2:]
     if (mask_height, mask_width) == (height, width):
         return mask
+    if (mask_height, mask_width) == NOT_PAINTED and not mask.any():
+        return mask.new_zeros(len(mask), height, width)
     stretch = (mask_width * height) / (mask_height * width)
     if abs(stretch - 1) > ASPECT_TOLERANCE:
         raise ValueError(
@@ -125,6 +130,12 @@ def trim_padding(image: Tensor, height: int, width: int, name: str = "image") ->
 
 
 def _require_tensor(value: object, name: str) -> None:
+    if isinstance(value, (list, tuple)):
+        shapes = sorted({_shape(part) for part in value if isinstance(part, Tensor)})
+        raise ValueError(
+            f"{name} is a list of {len(value)} and not one batch (shapes {', '.join(shapes)}). The "
+            "pictures of a batch or clip have one size: resize them first, or give them one by one."
+        )
     if not isinstance(value, Tensor):
         raise ValueError(f"{name} is {type(value).__name__}; expected a tensor. Is it connected?")
 

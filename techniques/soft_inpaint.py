@@ -1,4 +1,4 @@
-"""What an inpainting UNet with 9 input channels is shown: a mask that stays soft.
+"""The input of an inpainting UNet with 9 channels, with a mask that stays soft.
 
 The five extra channels are the mask at latent size and the latent of the picture with the masked
 part greyed out. Both are usually rounded to 0 and 1; here the mask's own values reach the UNet.
@@ -10,12 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from ..diffusion.latent import pad_to_cells, to_latent_size
 from .shapes import as_image, as_mask, fit_mask, match_batch, split_alpha
-
-LATENT_FACTOR = 8
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ def inpaint_condition(
 
     encode maps pictures [B, H, W, 3] in 0..1 to latents [B, 4, h, w] (the posterior's mean) and
     latent_scale is the factor between those and what the UNet was trained on (0.18215 for
-    SD 1.5). With soft off the mask is rounded first, which is ComfyUI's and diffusers' habit.
+    SD 1.5). Without `soft` the mask is rounded first, as ComfyUI and diffusers do.
     Raises ValueError for shapes that do not fit.
     """
     image, _ = split_alpha(as_image(image))
@@ -61,18 +59,3 @@ def inpaint_condition(
     latent_mask = to_latent_size(mask, soft).to(masked_latent.device)
     concat = torch.cat((latent_mask, masked_latent * latent_scale), dim=1)
     return InpaintCondition(image, mask, latent, masked_latent, latent_mask, concat)
-
-
-def to_latent_size(mask: Tensor, soft: bool = True) -> Tensor:
-    """Mask [B, H, W], multiples of 8 px, as [B, 1, H/8, W/8]: each cell's mean, soft or rounded."""
-    cells = F.avg_pool2d(mask.unsqueeze(1), LATENT_FACTOR)
-    return cells if soft else cells.round()
-
-
-def pad_to_cells(planes: Tensor) -> Tensor:
-    """Planes [B, C, H, W] continued by their last row and column up to multiples of 8."""
-    height, width = planes.shape[-2:]
-    missing = (-width % LATENT_FACTOR, -height % LATENT_FACTOR)
-    return (
-        F.pad(planes, (0, missing[0], 0, missing[1]), mode="replicate") if any(missing) else planes
-    )

@@ -1,4 +1,4 @@
-"""Soft masks: grow or shrink a mask by pixels, then blur it with a Gaussian.
+"""Soft masks: grow or shrink a mask, then blur it with a Gaussian, in pixels or by faces' sizes.
 
 M_soft = G_sigma * M, eq. 2 of Kang et al., "High-Fidelity Face Swap via Prompt-Driven Inpainting
 and Pixel-Level Background Preservation", 2026.
@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .mask_parts import Rectangle, faces_of, require_boxes
 from .shapes import as_mask
 
 # Windows of the blur are at least this long, so that its products stay large enough to be quick.
-SHORTEST_BLOCK = 64
+MIN_BLOCK = 64
 
 
 def soften(mask: Tensor, sigma: float, grow: int = 0) -> Tensor:
@@ -34,11 +35,59 @@ def soften(mask: Tensor, sigma: float, grow: int = 0) -> Tensor:
         mask = _dilate(mask, grow)
     elif grow < 0:
         mask = -_dilate(-mask, -grow)
-    kernel = _gaussian_kernel(sigma).to(mask) if sigma > 0 else mask.new_ones(1)
+    return gaussian_blur(mask, sigma).clamp(0, 1).contiguous()
+
+
+def gaussian_blur(values: Tensor, sigma: float) -> Tensor:
+    """Planes [B, H, W] blurred with a Gaussian of `sigma` pixels, mirrored at the border."""
+    kernel = _gaussian_kernel(sigma).to(values) if sigma > 0 else values.new_ones(1)
     if len(kernel) == 1:
-        return mask
-    blurred = _convolve_rows(_convolve_rows(mask, kernel).mT, kernel).mT
-    return blurred.clamp(0, 1).contiguous()
+        return values
+    return _convolve_rows(_convolve_rows(values, kernel).mT, kernel).mT
+
+
+def soften_faces(
+    mask: Tensor, sigma: float, grow: float = 0, boxes: list[list[Rectangle]] | None = None
+) -> Tensor:
+    """The soft mask [B, H, W] of a mask [B, H, W], each face softened by its own size.
+
+    `sigma` and `grow` are percent of a face's size, which is the root of its box's area in pixels,
+    so that faces of every size and pictures at every scale get the same look. `boxes` holds for
+    each picture one (x, y, width, height) for each face; without it each connected part of the mask
+    is a face. Parts that belong to no face take the largest face's size. Where soft edges meet, the
+    larger value counts.
+
+    Raises ValueError as `soften` does, and for boxes that do not belong to the masks.
+    """
+    mask = as_mask(mask)
+    if boxes is not None:
+        require_boxes(boxes, len(mask))
+    pairs = zip(mask, boxes or [None] * len(mask), strict=True)
+    return torch.stack([_soften_faces(plane, sigma, grow, own) for plane, own in pairs])
+
+
+def _soften_faces(mask: Tensor, sigma: float, grow: float, boxes: list[Rectangle] | None) -> Tensor:
+    rectangles, owner = faces_of(mask, boxes)
+    sizes = [math.sqrt(width * height) for _, _, width, height in rectangles]
+    result = torch.zeros_like(mask)
+    for number, size in enumerate([max(sizes), *sizes]):
+        own = mask * (owner == number)
+        if own.any():
+            torch.maximum(result, _soften_part(own, size, sigma, grow), out=result)
+    return result
+
+
+def _soften_part(mask: Tensor, size: float, sigma: float, grow: float) -> Tensor:
+    """One face's mask [H, W], softened in the window that it can reach."""
+    blur, pixels = sigma * size / 100, round(grow * size / 100)
+    reach = math.ceil(4 * blur) + max(pixels, 0) + 2
+    rows, columns = (
+        slice(max(int(line[0]) - reach, 0), int(line[-1]) + reach + 1)
+        for line in (mask.amax(dim=axis).nonzero()[:, 0] for axis in (1, 0))
+    )
+    result = torch.zeros_like(mask)
+    result[rows, columns] = soften(mask[rows, columns], blur, pixels)[0]
+    return result
 
 
 def _gaussian_kernel(sigma: float) -> Tensor:
@@ -56,7 +105,7 @@ def _convolve_rows(values: Tensor, kernel: Tensor) -> Tensor:
     matrix. That is a few times quicker than a convolution of a single channel, and equally exact.
     """
     length, radius = values.shape[-1], len(kernel) // 2
-    block = min(length, max(2 * radius, SHORTEST_BLOCK))
+    block = min(length, max(2 * radius, MIN_BLOCK))
     blocks = math.ceil(length / block)
     window = block + 2 * radius
     inputs = mirror(torch.arange(-radius, blocks * block + radius), length).to(values.device)

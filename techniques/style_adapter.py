@@ -21,6 +21,8 @@ from ..models.ip_adapter import IPAdapter
 
 Block = tuple[str, int]
 KeysValues = list[tuple[Tensor, Tensor]]
+# Top, bottom, left and right as fractions of the picture.
+Area = tuple[float, float, float, float]
 
 SD15_BLOCKS: tuple[Block, ...] = (
     *(("input", i) for i in (1, 2, 4, 5, 7, 8)),
@@ -32,7 +34,7 @@ SDXL_BLOCKS: tuple[Block, ...] = (
     ("middle", 0),
     *(("output", i) for i in range(6)),
 )
-# Where a picture's style and its composition enter, as shares of the weight.
+# Where a picture's style and its composition enter, as fractions of the weight.
 _STYLE: dict[tuple[Block, ...], dict[Block, float]] = {
     SDXL_BLOCKS: {("output", 1): 1.0},
     # SD 1.5 has no single style block: style enters at high resolution on both sides.
@@ -58,14 +60,17 @@ WEIGHT_TYPES = (
 )
 COMBINE_MODES = ("concat", "average")
 _GENTLEST = 0.05
-# A patch goes when more of it than this is masked: its pixels all end in one token.
-_PATCH_SHARE = 0.1
+# A patch is hidden if more than this fraction of it is masked, because all of its pixels form one
+# token.
+_PATCH_FRACTION = 0.1
 
 
 def block_weights(weight_type: str, blocks: Sequence[Block]) -> dict[Block, float]:
-    """Each block's share of the weight; `blocks` are those with cross-attention, in running order.
+    """Each block's fraction of the weight; `blocks` are those with cross-attention, as they run.
 
     ease in weighs the first blocks most, ease out the last ones, ease in-out those in the middle.
+    As in ComfyUI_IPAdapter_plus, block i of n has the fraction 0.05 + 0.95 c with t = i / n and
+    c = 1 - t, t or 1 - |2t - 1|.
     The style and composition types know SD 1.5 and SDXL; others raise ValueError.
     """
     count, known = len(blocks), tuple(blocks)
@@ -78,7 +83,7 @@ def block_weights(weight_type: str, blocks: Sequence[Block]) -> dict[Block, floa
             "ease in-out": lambda t: 1 - abs(2 * t - 1),
         }[weight_type]
         steps = enumerate(blocks)
-        return {b: _GENTLEST + (1 - _GENTLEST) * course(i / max(1, count - 1)) for i, b in steps}
+        return {b: _GENTLEST + (1 - _GENTLEST) * course(i / count) for i, b in steps}
     if known not in _STYLE:
         raise ValueError(
             f"Weight type {weight_type!r} is defined for SD 1.5 (16 blocks with cross-attention) "
@@ -180,14 +185,23 @@ def visible_patches(mask: Tensor, size: int, grid: int) -> Tensor:
     shape = (round(scale * height), round(scale * width))
     scaled = F.interpolate(mask[None, None].float(), shape, mode="bilinear", antialias=True)[0, 0]
     top, left = (shape[0] - size) // 2, (shape[1] - size) // 2
-    shares = F.adaptive_avg_pool2d(scaled[None, top : top + size, left : left + size], grid)
-    visible = shares.flatten() <= _PATCH_SHARE
+    fractions = F.adaptive_avg_pool2d(scaled[None, top : top + size, left : left + size], grid)
+    visible = fractions.flatten() <= _PATCH_FRACTION
     if not visible.any():
         raise ValueError(
             "The reference mask covers the whole style picture as CLIP sees it (its middle "
             "square), so that no style is left to take. Use a smaller mask or another picture."
         )
     return visible
+
+
+def _cut(region: Tensor, area: Area) -> Tensor:
+    """The pixels of a region [B, H, W] that an area shows, at least one."""
+    (top, bottom), (left, right) = (
+        (min(round(low * length), length - 1), round(high * length))
+        for low, high, length in zip(area[::2], area[1::2], region.shape[1:], strict=True)
+    )
+    return region[:, top : max(bottom, top + 1), left : max(right, left + 1)]
 
 
 class StyleAttention:
@@ -218,7 +232,7 @@ class StyleAttention:
             layer for layer, scale in enumerate(self._scales) if scale != 0 and not idle
         )
         self._cast: dict[tuple, tuple[Tensor, Tensor]] = {}
-        self._shares: dict[tuple, Tensor] = {}
+        self._fractions: dict[tuple, Tensor] = {}
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -233,25 +247,28 @@ class StyleAttention:
         attend: Callable[[Tensor, Tensor, Tensor], Tensor],
         roles: Sequence[int],
         size: tuple[int, int],
+        areas: Sequence[Area | None] | None = None,
     ) -> Tensor:
         """The layer's output [N, h * w, C] with the style added; query has the same shape.
 
         roles: what each of the equal chunks of the batch is: 1 for the negative prompt, anything
         else for a positive one, as in ComfyUI's cond_or_uncond. attend(q, k, v) is the layer's
-        own attention. Raises ValueError when a region for several pictures meets another number
-        of them.
+        own attention. areas: for each chunk the part of the picture that it shows, None for all of
+        it; the region is cut to that. Raises ValueError when a region for several pictures meets
+        another number of them.
         """
         scale = self._scales[layer]
         parts = []
-        for role, out, q in zip(
-            roles, output.chunk(len(roles)), query.chunk(len(roles)), strict=True
-        ):
+        chunks = (output.chunk(len(roles)), query.chunk(len(roles)))
+        areas = areas or [None] * len(roles)
+        for role, area, out, q in zip(roles, areas, *chunks, strict=True):
             k, v = self._on(layer, int(role == 1), q)
             image = attend(q, k.expand(len(q), -1, -1), v.expand(len(q), -1, -1))
             if self._region is None:
                 parts.append(torch.add(out, image, alpha=scale))
             else:
-                parts.append(torch.addcmul(out, image, self._share(size, q), value=scale))
+                inside = self._fraction(self._region, size, q, area)
+                parts.append(torch.addcmul(out, image, inside, value=scale))
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _on(self, layer: int, role: int, query: Tensor) -> tuple[Tensor, Tensor]:
@@ -262,26 +279,30 @@ class StyleAttention:
             )
         return self._cast[place]
 
-    def _share(self, size: tuple[int, int], query: Tensor) -> Tensor:
-        """The region [B or 1, h * w, 1] at a layer's size: each cell's mean."""
-        if len(self._region) not in (1, len(query)):
+    def _fraction(
+        self, region: Tensor, size: tuple[int, int], query: Tensor, area: Area | None
+    ) -> Tensor:
+        """What an area shows of the region, [B or 1, h * w, 1] at a layer's size: each cell's
+        mean."""
+        if len(region) not in (1, len(query)):
             raise ValueError(
-                f"The region mask has {len(self._region)} masks and {len(query)} pictures are "
+                f"The region mask has {len(region)} masks and {len(query)} pictures are "
                 "made at once. Give one mask, or as many as pictures."
             )
-        place = (size, query.device, query.dtype)
-        if place not in self._shares:
-            share = F.adaptive_avg_pool2d(self._region.float().unsqueeze(1), size)
-            self._shares[place] = share.flatten(1).unsqueeze(-1).to(query.device, query.dtype)
-        return self._shares[place]
+        place = (size, query.device, query.dtype, area)
+        if place not in self._fractions:
+            shown = region if area is None else _cut(region, area)
+            fraction = F.adaptive_avg_pool2d(shown.float().unsqueeze(1), size)
+            self._fractions[place] = fraction.flatten(1).unsqueeze(-1).to(query.device, query.dtype)
+        return self._fractions[place]
 
 
 @dataclass(frozen=True)
 class StyleSettings:
     """What a user sets: see `block_weights`, `parse_block_weights` and `combine_tokens`.
 
-    start and end are shares of the run, 0 to 1, in ComfyUI's sense; picture_weights is empty where
-    all pictures weigh 1; region is [B, H, W].
+    start and end are fractions of the run, 0 to 1, as ComfyUI counts them; picture_weights is empty
+    where all pictures weigh 1; region is [B, H, W].
     """
 
     weight: float = 0.7
@@ -298,10 +319,10 @@ class StyleSettings:
         order = ("input", "middle", "output")
         blocks = sorted(set(layers), key=lambda block: (order.index(block[0]), block[1]))
         if self.block_weights.strip():
-            shares = parse_block_weights(self.block_weights, blocks)
+            fractions = parse_block_weights(self.block_weights, blocks)
         else:
-            shares = block_weights(self.weight_type, blocks)
-        return [self.weight * shares[block] for block in layers]
+            fractions = block_weights(self.weight_type, blocks)
+        return [self.weight * fractions[block] for block in layers]
 
 
 def style_attention(

@@ -1,4 +1,4 @@
-"""How much of a style picture's look another picture has: textures, and colours.
+"""How close a picture is to a style picture, in textures and in colours.
 
 Textures are compared by Gram matrices of VGG-19 features or by an image encoder's embedding,
 colours by the distribution of pixels in CIE Lab.
@@ -7,6 +7,7 @@ colours by the distribution of pixels in CIE Lab.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -27,10 +28,10 @@ def gram_matrices(features: Sequence[Tensor], mask: Tensor | None = None) -> lis
     matrices = []
     for feature in features:
         flat = feature[0].flatten(1).double()
-        shares = torch.ones_like(flat[0])
+        covered = torch.ones_like(flat[0])
         if mask is not None:
-            shares = F.interpolate(mask[None], feature.shape[2:], mode="area").flatten().double()
-        matrices.append((flat * shares) @ flat.T / (len(flat) * shares.sum()))
+            covered = F.interpolate(mask[None], feature.shape[2:], mode="area").flatten().double()
+        matrices.append((flat * covered) @ flat.T / (len(flat) * covered.sum()))
     return matrices
 
 
@@ -76,7 +77,9 @@ def colour_distance(own: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) ->
 
 
 def _root(matrix: Tensor) -> Tensor:
-    """The square root of a symmetric matrix that has no negative eigenvalues but for rounding."""
+    """The square root of a positive semidefinite matrix; negative eigenvalues from rounding count
+    as 0.
+    """
     values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)
     return vectors * values.clamp(min=0).sqrt() @ vectors.T
 
@@ -98,15 +101,58 @@ class StyleJudge:
         self.colours = colour_statistics(styles)
 
     def distances(self, picture: Tensor) -> tuple[float, float]:
-        """Of the textures and of the colours of a picture [H, W, 3]."""
+        """Distances (textures, colours) of a picture [H, W, 3] from the style."""
         own = self.extract(picture)
         measure = gram_distance if isinstance(own, list) else cosine_distance
         colour = colour_distance(colour_statistics(picture[None]), self.colours)
         return measure(own, self.texture), colour
 
 
+@dataclass(frozen=True)
+class StyleScores:
+    """Scores of pictures against one style: the part of the way to it, and colour distances."""
+
+    styles: list[float]
+    colours: list[float]
+    lines: list[str]
+
+    @property
+    def style(self) -> float:
+        return sum(self.styles) / len(self.styles)
+
+    @property
+    def colour(self) -> float:
+        return sum(self.colours) / len(self.colours)
+
+
+def score_styles(
+    pictures: Tensor,
+    judge: StyleJudge,
+    originals: Tensor | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> StyleScores:
+    """Score pictures [B, H, W, 3], each from its original [B, H, W, 3] where there are any.
+
+    Raises ValueError where an original already has the style.
+    """
+    scores = StyleScores([], [], [])
+    for number, picture in enumerate(pictures):
+        progress(number, len(pictures))
+        distance, colour = judge.distances(picture)
+        start = None if originals is None else judge.distances(originals[number])
+        style = style_score(distance, start[0] if start else None)
+        was = f" (the original's: {start[1]:.1f})" if start else ""
+        scores.styles.append(style)
+        scores.colours.append(colour)
+        scores.lines.append(
+            f"picture {number}: style {style:.3f}, colour distance {colour:.1f}{was}"
+        )
+    progress(len(pictures), len(pictures))
+    return scores
+
+
 def style_score(distance: float, from_original: float | None = None) -> float:
-    """The part of the way to a style: 1 is the style itself, below 0 leads away from it.
+    """1 for the style itself, 0 for no change towards it, below 0 for a change away from it.
 
     0 is where the original picture stood, at `from_original`; without it, an unrelated picture at
     distance 1. Raises ValueError where the original already has the style.

@@ -1,4 +1,4 @@
-"""How much style costs how much of the person: runs, their Pareto front, and a dial along it."""
+"""The trade-off between style and identity: runs, their Pareto front, and a dial along it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SETTING = re.compile(
 
 @dataclass(frozen=True)
 class Run:
-    """One way to make a picture, and what came of it: both scores are better when higher."""
+    """The settings of a run and its two scores; higher is better for both."""
 
     label: str
     style: float
@@ -30,7 +30,7 @@ class Run:
 
 @dataclass(frozen=True)
 class DialPoint:
-    """Settings for a place of the dial, 0 all style to 1 all person, and what they give."""
+    """Settings at a place of the dial (0 most style, 1 most identity), and the expected scores."""
 
     dial: float
     settings: dict[str, float]
@@ -56,16 +56,17 @@ def make_run(label: str, style: float, identity: float) -> Run:
 
 
 def add_run(runs: Sequence[Run], run: Run) -> list[Run]:
-    """The runs with one more; a run of the same label is replaced where it stands."""
+    """The runs with one added; a run with the same label is replaced in place."""
     if any(other.label == run.label for other in runs):
         return [run if other.label == run.label else other for other in runs]
     return [*runs, run]
 
 
 def pareto_front(runs: Sequence[Run]) -> list[Run]:
-    """The runs that no other beats in one score without losing in the other.
+    """The Pareto front: the runs that no other run beats in one score while it equals them in the
+    other or beats them in both.
 
-    In order of falling style, which is that of rising identity; of equal runs only the first.
+    The order is by falling style and rising identity; of equal runs only the first is kept.
     """
     front: list[Run] = []
     for run in sorted(runs, key=lambda run: (-run.style, -run.identity)):
@@ -98,9 +99,9 @@ def from_csv(text: str) -> list[Run]:
 def mean_runs(label: str, tables: Sequence[Sequence[str]]) -> list[Run]:
     """The runs of one combination of settings, each the mean over all items.
 
-    `tables` holds what each item showed, as `as_csv` writes it; tables of chained nodes repeat
-    each other's runs. One run is given the combination's label; of several each keeps its own
-    behind that.
+    `tables` holds what each item showed, as `as_csv` writes it; tables of chained nodes repeat each
+    other's runs. A single run gets the combination's label; several runs get it before their own
+    labels.
     """
     found: dict[str, list[Run]] = {}
     for item in tables:
@@ -117,14 +118,15 @@ def mean_runs(label: str, tables: Sequence[Sequence[str]]) -> list[Run]:
     ]
 
 
+def as_rows(runs: Sequence[Run]) -> list[dict]:
+    """The runs as plain values, each with whether it is on the front."""
+    front = pareto_front(runs)
+    return [asdict(run) | {"on_front": run in front} for run in runs]
+
+
 def as_json(runs: Sequence[Run]) -> str:
     """The runs and which of them are on the front, as `from_json` reads them."""
-    front = pareto_front(runs)
-    return json.dumps(
-        {"runs": [asdict(run) | {"on_front": run in front} for run in runs]},
-        ensure_ascii=False,
-        indent=2,
-    )
+    return json.dumps({"runs": as_rows(runs)}, ensure_ascii=False, indent=2)
 
 
 def from_json(text: str) -> list[Run]:
@@ -179,7 +181,7 @@ def fit_dial(runs: Sequence[Run]) -> list[DialPoint]:
 
 
 def turn(points: Sequence[DialPoint], dial: float) -> DialPoint:
-    """The settings at a place of the dial, on straight lines between the table's rows."""
+    """The settings at a place of the dial, interpolated linearly between the table's rows."""
     dial = min(max(dial, 0.0), 1.0)
     places = [point.dial for point in points]
 
@@ -192,6 +194,21 @@ def turn(points: Sequence[DialPoint], dial: float) -> DialPoint:
         between([point.style for point in points]),
         between([point.identity for point in points]),
     )
+
+
+def choose_settings(now: DialPoint, names: str) -> list[tuple[str, float]]:
+    """The settings with these names, separated by commas, in this order; without any, all.
+
+    Raises ValueError, naming those that there are, for an unknown name.
+    """
+    wanted = [name.strip() for name in names.split(",") if name.strip()] or list(now.settings)
+    unknown = [name for name in wanted if name not in now.settings]
+    if unknown:
+        raise ValueError(
+            f"The curve has no setting {', '.join(map(repr, unknown))}; it has: "
+            f"{', '.join(now.settings)}."
+        )
+    return [(name, now.settings[name]) for name in wanted]
 
 
 def describe_dial(points: Sequence[DialPoint], now: DialPoint) -> str:

@@ -2,14 +2,14 @@
 
 import pytest
 import torch
-from visage.engines.taps import Attention
+from visage.diffusion.self_attention import attention, read_features
+from visage.diffusion.taps import Attention
 from visage.techniques.attention_distillation import (
     AttentionDistillation,
     distil_style,
     distillation_loss,
 )
 from visage.techniques.identity_guard import GuardWeights, IdentityGuard, anchor_loss
-from visage.techniques.self_attention import attention, read_features
 
 PLACE = (Attention(9, "self"), 0)
 TIMESTEP = 481
@@ -119,10 +119,20 @@ class TestRun:
         ]
         assert far[1] < far[0]
 
-    def test_an_item_is_the_same_alone(self, run, content, mask):
-        both = run(content, IdentityGuard(content, mask.repeat(2, 1, 1, 1)))
-        alone = run(content[1:], IdentityGuard(content[1:], mask))
-        assert (both[1:] - alone).abs().max() < 1e-4
+    @pytest.mark.parametrize("guarded", [False, True])
+    def test_a_batch_is_its_pictures_alone(self, run, content, mask, guarded):
+        """The authors' mean over a batch would halve each gradient, and Adam's epsilon would tell;
+        unequal pictures, so that a share of each other's loss would show."""
+        content = content * torch.tensor([1.0, 1e-3]).view(2, 1, 1, 1)
+
+        def guard(part):
+            rows = mask.expand(len(part), -1, -1, -1)
+            return IdentityGuard(part, rows) if guarded else None
+
+        both = run(content, guard(content))
+        for index in range(2):
+            part = content[index : index + 1]
+            assert (both[index : index + 1] - run(part, guard(part))).abs().max() < 1e-4
 
     def test_works_in_inference_mode(self, run, content, mask):
         with torch.inference_mode():

@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
-from visage.engines.noise_schedule import NoiseSchedule
-from visage.techniques.ddim import sampling_grid
+from visage.diffusion.ddim import sampling_grid
+from visage.diffusion.noise_schedule import NoiseSchedule
 from visage.techniques.ddim_inversion import inversion_grid, invert, psnr, reconstruct
 
 ALPHAS = 1 / (1 + NoiseSchedule(torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2).sigmas ** 2)

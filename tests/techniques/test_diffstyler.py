@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from visage.engines.noise_schedule import NoiseSchedule
-from visage.engines.taps import Attention
-from visage.techniques.ddim import ddim_step, level_alpha, sampling_grid
+from visage.diffusion.ddim import ddim_step, level_alpha, sampling_grid
+from visage.diffusion.noise_schedule import NoiseSchedule
+from visage.diffusion.taps import Attention
 from visage.techniques.ddim_inversion import Trajectory
 from visage.techniques.diffstyler import (
     Base,
@@ -16,9 +16,9 @@ from visage.techniques.diffstyler import (
     latent_mask,
     region_weights,
     stylize,
-    temporal_shares,
+    temporal_weights,
 )
-from visage.techniques.injection import adaptive_share
+from visage.techniques.injection import adaptive_ratio
 
 ALPHAS = 1 / (1 + NoiseSchedule(torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2).sigmas ** 2)
 SHAPE = (1, 4, 8, 8)
@@ -142,9 +142,29 @@ class TestSchedule:
         # At the last timestep, 1, hardly anything of the content is left.
         assert style.seen[0].unique().tolist() == pytest.approx([0.5], abs=1e-3)
 
-    def test_adaptive_share(self):
-        shares = [round(adaptive_share(timestep), 3) for timestep in (981, 481, 1)]
-        assert shares == [1, 0.962, 0.002]
+    @pytest.mark.parametrize(
+        ("styles", "background", "adaptive"),
+        [
+            ("hard", "adaptive", (False, True)),  # the paper's code of 2025
+            ("hard", "hard", (False, False)),  # that of 2024
+            ("adaptive", "as the styles", (True, True)),
+            ("adaptive", "hard", (True, False)),
+        ],
+    )
+    def test_the_background_may_have_attention_of_its_own(
+        self, styles, background, adaptive, trajectory, left_half
+    ):
+        painted = Base(FakeBranch(0.1), FakeBranch(0.7, rows=2))
+        style = FakeBranch(0.5, rows=2)
+        run(
+            trajectory(), left_half, [Style(style)], painted,
+            attention=styles, background="base", background_attention=background,
+        )  # fmt: skip
+        assert [len(style.attentions) == 50, painted.predict.seen[0].min() > 0.6] == [*adaptive]
+
+    def test_adaptive_fraction(self):
+        fractions = [round(adaptive_ratio(timestep), 3) for timestep in (981, 481, 1)]
+        assert fractions == [1, 0.962, 0.002]
 
     def test_prompts_limited_to_an_area_are_refused(self, trajectory, left_half):
         def area(latent, timestep, taps=None):
@@ -218,16 +238,16 @@ class TestMerge:
 
 class TestTemporal:
     def test_styles_follow_one_another_with_a_fade(self):
-        shares = torch.tensor([temporal_shares(step, 50, 2) for step in range(50)])
-        assert torch.allclose(shares.sum(dim=1), torch.ones(50))
-        assert shares[0].tolist() == [1, 0]
-        assert shares[-1].tolist() == [0, 1]
-        assert ((shares[:, 0] > 0) & (shares[:, 1] > 0)).sum() == 4
+        fractions = torch.tensor([temporal_weights(step, 50, 2) for step in range(50)])
+        assert torch.allclose(fractions.sum(dim=1), torch.ones(50))
+        assert fractions[0].tolist() == [1, 0]
+        assert fractions[-1].tolist() == [0, 1]
+        assert ((fractions[:, 0] > 0) & (fractions[:, 1] > 0)).sum() == 4
 
     def test_many_styles_never_weigh_more_than_one(self):
-        shares = torch.tensor([temporal_shares(step, 20, 12) for step in range(20)])
-        assert torch.allclose(shares.sum(dim=1), torch.ones(20))
-        assert shares.min() >= 0
+        fractions = torch.tensor([temporal_weights(step, 20, 12) for step in range(20)])
+        assert torch.allclose(fractions.sum(dim=1), torch.ones(20))
+        assert fractions.min() >= 0
 
     def test_a_style_runs_only_in_its_time(self, trajectory, left_half):
         first, second = FakeBranch(0.2, rows=2), FakeBranch(0.3, rows=2)

@@ -54,7 +54,7 @@ def test_size_limits_keep_what_they_name():
 
 
 def test_an_unknown_order_is_refused():
-    with pytest.raises(ValueError, match="'tallest': it is one of left to right"):
+    with pytest.raises(ValueError, match="order is 'tallest'; it must be one of left to right"):
         choose_faces(FACES, "tallest")
 
 

@@ -8,7 +8,7 @@ from visage.engines.diffusers import DiffusersEngine
 from visage.techniques.face_edit import FaceEditSettings, edit_faces
 from visage.techniques.text_adapter import FaceAwareTextAdapter
 
-FAST = FaceEditSettings(steps=2, size=64, sigma=3.0, grow=2)
+FAST = FaceEditSettings(steps=2, size=64)
 PROMPT = "a face with red hair"
 
 
@@ -117,7 +117,7 @@ def test_progress_is_told_and_may_stop_the_run(engine, parser, one_face):
 
 def test_the_nodes_give_the_same_picture(comfy_nodes, random_starter, engine, parser, two_faces):
     """The workflow's nodes, wired by hand and run with ComfyUI's own sampler."""
-    from visage.engines.comfyui import load_starter
+    from visage.engines.comfyui.starter import load_starter
     from visage.nodes.crops import VisageCropFaces, VisagePasteFaces
     from visage.nodes.face_edit import VisageFaceAwareText, VisageSoftInpaint
     from visage.nodes.face_mask import VisageFaceMask
@@ -128,15 +128,17 @@ def test_the_nodes_give_the_same_picture(comfy_nodes, random_starter, engine, pa
     torch.nn.init.normal_(adapter.w2.weight, std=0.1)
     with torch.inference_mode():
         model, clip, vae = load_starter(random_starter)
-        mask, _, boxes, _ = VisageFaceMask.execute(
+        mask, _, boxes, *_ = VisageFaceMask.execute(
             two_faces, parser, ["face"], "all", 0, "binary", True, True, "empty mask"
         ).args
-        (soft_mask,) = VisageSoftMask.execute(mask, FAST.sigma, FAST.grow).args
+        (soft_mask,) = VisageSoftMask.execute(mask, FAST.sigma, FAST.grow, FAST.unit, boxes).args
         images, masks, crops = VisageCropFaces.execute(
             two_faces, soft_mask, FAST.size, FAST.context, boxes
         ).args
         encode = comfy_nodes.CLIPTextEncode().encode
-        (positive,) = VisageFaceAwareText.execute(encode(clip, PROMPT)[0], masks, adapter, 0.3).args
+        (positive,) = VisageFaceAwareText.execute(
+            encode(clip, PROMPT)[0], mask, adapter, 0.3, crops
+        ).args
         positive, negative, latent = VisageSoftInpaint.execute(
             positive, encode(clip, "")[0], vae, images, masks, "soft", "soft"
         ).args

@@ -5,16 +5,11 @@ import numpy as np
 import pytest
 import torch
 from visage.models.face_classes import CLASSES, COLOURS
+from visage.models.face_detector import Detections
 from visage.techniques import face_finding
-from visage.techniques.face_finding import (
-    CASCADE_SMALLEST_FACE,
-    Square,
-    component_in,
-    cut_squares,
-    find_faces,
-    propose_by_cascade,
-    square_around,
-)
+from visage.techniques.face_finding import find_faces
+from visage.techniques.face_proposals import CASCADE_MIN_FACE, propose_by_cascade
+from visage.techniques.face_squares import Square, component_in, cut_squares, square_around
 
 
 def box_of(face):
@@ -45,12 +40,14 @@ def test_faces_are_found_where_they_are_painted(parser, paint, height, width, fa
     assert_boxes_near(find_faces(image, parser), faces)
 
 
+@pytest.mark.slow
 def test_twelve_faces_come_from_left_to_right(parser, paint):
     faces = [(150 + 300 * column, 120 + 300 * row, 120) for column in range(4) for row in range(3)]
     image, _ = paint(900, 1200, faces)
     assert_boxes_near(find_faces(image, parser), faces)
 
 
+@pytest.mark.slow
 def test_a_face_cut_by_the_border_is_found_with_its_visible_part(parser, paint):
     image, _ = paint(600, 800, [(20, 200, 200), (400, 30, 160), (780, 560, 200)])
     boxes = [face.box for face in find_faces(image, parser)]
@@ -96,11 +93,55 @@ def test_a_face_is_upright(parser, paint, turns, found):
     assert len(find_faces(torch.rot90(image, turns), parser)) == found
 
 
+class Detector:
+    """Sees the faces whose boxes it was given in the picture that stands upright after `turns`."""
+
+    def __init__(self, boxes, scores, turns=0):
+        self.boxes, self.scores, self.turns = boxes, scores, turns
+        self.looks = -1
+
+    def find(self, images, score, smallest):
+        self.looks += 1
+        shown = self.looks == self.turns
+        boxes = torch.tensor(self.boxes if shown else [], dtype=torch.float32).view(-1, 4)
+        scores = torch.tensor(self.scores if shown else [])
+        return [Detections(boxes, scores, torch.zeros(len(boxes), 5, 2))]
+
+
+def test_the_parser_confirms_what_the_detector_proposes_unless_it_is_certain(parser, paint):
+    faces = [(150, 150, 120), (450, 150, 120)]
+    image, _ = paint(300, 900, faces)
+    nothing = (700.0, 100.0, 80.0, 90.0)
+    for score, count in ((0.6, 2), (0.9, 3)):
+        detector = Detector([*map(box_of, faces), nothing], [0.5, 0.3, score])
+        found = find_faces(image, parser, detector)
+        assert len(found) == count
+        assert_boxes_near(found[:2], faces)
+    assert found[2].box == nothing and found[2].score == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_face_that_is_not_upright_is_found_by_turning_the_picture(parser, paint, turns):
+    painted = (180, 90, 100)
+    upright, _ = paint(240, 300, [painted])
+    lying = torch.rot90(upright, -turns)
+    (face,) = find_faces(lying, parser, Detector([box_of(painted)], [0.7], turns))
+    assert face.turns == turns
+    x, y, w, h = (round(value) for value in box_of(painted))
+    where = torch.zeros(240, 300)
+    where[y : y + h, x : x + w] = 1
+    rows, columns = torch.nonzero(torch.rot90(where, -turns), as_tuple=True)
+    expected = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+    left, top, width, height = face.box
+    assert np.abs(np.subtract((left, top, left + width, top + height), expected)).max() < 12
+
+
 @pytest.mark.parametrize("shape", [(300, 200), (1, 1), (5, 700)])
 def test_nothing_is_found_in_nothing(parser, shape):
     assert find_faces(torch.zeros(*shape, 3), parser) == []
 
 
+@pytest.mark.slow
 def test_the_cascade_proposes_the_astronauts_face_at_any_resolution(photograph):
     astronaut = photograph("astronaut")
     enlarged = astronaut.repeat_interleave(3, dim=0).repeat_interleave(3, dim=1)
@@ -129,6 +170,7 @@ def test_a_portrait_is_not_searched_for_small_faces(parser, paint, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["coffee", "chelsea", "rocket"])
+@pytest.mark.slow
 def test_the_starter_sees_no_face_where_there_is_none(starter_parser, photograph, name):
     assert find_faces(photograph(name), starter_parser) == []
 
@@ -153,7 +195,7 @@ def test_the_starter_finds_a_group(starter_parser, photograph):
 
 
 def test_the_cascade_passes_over_pictures_below_its_window():
-    assert propose_by_cascade(torch.rand(CASCADE_SMALLEST_FACE - 1, 300, 3)) == []
+    assert propose_by_cascade(torch.rand(CASCADE_MIN_FACE - 1, 300, 3)) == []
 
 
 def test_squares_have_context_and_stay_inside_where_they_fit():

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from visage.models.face_classes import CLASSES, PRESETS
+from visage.models.face_classes import CLASSES, COLOURS, PRESETS
 from visage.techniques.face_mask import face_mask
 
 TWO = [(200, 200, 120), (600, 200, 200)]
@@ -36,6 +36,7 @@ def test_parts_far_from_the_face_are_seen_with_wide_surroundings(parser, paint):
     assert overlap(mask[reach], painted_parts(labels, ("clothes",))[reach]) > 0.9
 
 
+@pytest.mark.slow
 def test_a_large_photograph_is_parsed_face_by_face(parser, paint):
     faces = [(600, 700, 420), (1900, 1000, 300), (3300, 800, 600)]
     image, labels = paint(2000, 4000, faces)
@@ -46,6 +47,7 @@ def test_a_large_photograph_is_parsed_face_by_face(parser, paint):
         assert abs(x + width / 2 - cx) < 0.03 * size and abs(y + height / 2 - cy) < 0.03 * size
 
 
+@pytest.mark.slow
 def test_twelve_faces_are_masked(parser, paint):
     image, labels = paint(
         900, 1200, [(150 + 300 * (k % 4), 120 + 300 * (k // 4), 120) for k in range(12)]
@@ -55,6 +57,7 @@ def test_twelve_faces_are_masked(parser, paint):
     assert overlap(result.mask[0], painted_parts(labels, PRESETS["face"])) > 0.97
 
 
+@pytest.mark.slow
 def test_faces_at_the_border_are_masked_to_the_last_pixel(parser, paint):
     image, labels = paint(600, 800, [(20, 200, 200), (400, 30, 160), (780, 560, 200)])
     result = face_mask(image[None], parser, ["face"])
@@ -64,6 +67,7 @@ def test_faces_at_the_border_are_masked_to_the_last_pixel(parser, paint):
     assert overlap(result.mask[0, :1], truth[:1]) > 0.9
 
 
+@pytest.mark.slow
 def test_every_picture_of_a_batch_is_done_as_if_alone(parser, paint):
     pictures = [paint(300, 300, faces)[0] for faces in ([(150, 140, 160)], [], [(90, 100, 90)])]
     batch = face_mask(torch.stack(pictures), parser, ["face"])
@@ -120,6 +124,7 @@ def test_without_a_face_an_error_tells_which_picture(parser, paint):
         face_mask(pictures, parser, ["face"], no_face="error")
 
 
+@pytest.mark.slow
 def test_an_index_beyond_the_faces_counts_as_no_face(parser, paint):
     image, _ = paint(*BOTH)
     assert not face_mask(image[None], parser, ["face"], which="index", index=2).mask.any()
@@ -220,3 +225,14 @@ def test_the_starter_masks_the_astronauts_face(starter_parser, photograph):
     face = ((columns - 223) / 43) ** 2 + ((rows - 128) / 54) ** 2 < 1
     assert overlap(result.mask[0], face) > 0.75
     assert not result.mask[0, 220:].any()
+
+
+def test_the_label_picture_has_the_parts_own_colours(starter_parser, photograph):
+    parts = ["face", "hair"]
+    found = face_mask(photograph("astronaut"), starter_parser, parts)
+    assert found.labels.shape == (*found.mask.shape, 3)
+    black = (found.labels == 0).all(dim=-1)
+    assert torch.equal(black, found.mask == 0)
+    seen = {tuple(colour) for colour in (found.labels[~black] * 255).round().int().tolist()}
+    assert seen <= {COLOURS[part] for part in (*PRESETS["face"], "hair")}
+    assert {COLOURS[part] for part in ("skin", "hair", "nose")} <= seen

@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from visage.diffusion.self_attention import attention, split_heads
 from visage.techniques.identity_guard import (
     GuardWeights,
     IdentityGuard,
@@ -10,14 +11,13 @@ from visage.techniques.identity_guard import (
     anchor_weight,
     anchored,
     attend_guarded,
-    content_share,
+    content_fraction,
     normalised,
     query_loss,
     query_weight,
     restyled,
     reweighted,
 )
-from visage.techniques.self_attention import attention, split_heads
 
 HEADS = 2
 
@@ -64,7 +64,7 @@ class TestReweighting:
     def test_without_a_limit_it_is_one_softmax_over_both_pictures(self, qkv):
         q, (k_style, v_style), (_, k_content, v_content) = qkv
         bias = torch.rand(2, 24, generator=torch.Generator().manual_seed(6)) * 3
-        p = content_share(q, k_style, k_content, bias, 1.0, HEADS)
+        p = content_fraction(q, k_style, k_content, bias, 1.0, HEADS)
         mixed = reweighted(
             attention(q, k_style, v_style, HEADS), attention(q, k_content, v_content, HEADS), p
         )
@@ -83,11 +83,11 @@ class TestReweighting:
         )
         assert (mixed - joint.transpose(1, 2).flatten(2)).abs().max() < 1e-6
 
-    def test_the_limit_holds_and_no_weight_is_no_share(self, qkv):
+    def test_the_limit_holds_and_no_weight_is_no_content(self, qkv):
         q, (k_style, _), (_, k_content, _) = qkv
         bias = torch.zeros(2, 24)
         bias[:, :12] = 1e6
-        p = content_share(q, k_style, k_content, bias, 0.5, HEADS)
+        p = content_fraction(q, k_style, k_content, bias, 0.5, HEADS)
         assert torch.equal(p[..., :12], torch.full_like(p[..., :12], 0.5))
         assert torch.equal(p[..., 12:], torch.zeros_like(p[..., 12:]))
 
@@ -150,7 +150,7 @@ class TestAnchor:
         assert torch.equal(moved[..., outside], z[..., outside])
 
     def test_it_fades_over_the_last_third_of_a_run(self):
-        weights = [anchor_weight(0.1, share) for share in (0, 0.7, 0.85, 1)]
+        weights = [anchor_weight(0.1, fraction) for fraction in (0, 0.7, 0.85, 1)]
         assert weights == pytest.approx([0.1, 0.1, 0.06, 0.02])
 
     def test_masks_without_a_face_anchor_nothing(self):
@@ -172,7 +172,7 @@ class TestStrength:
         assert guard(1.0).hold(0.5) == 1
 
     def test_it_acts_from_start_to_end(self, guard):
-        acting = [guard(start=0.2, end=0.6).acts_at(share) for share in (0.1, 0.2, 0.5, 0.6)]
+        acting = [guard(start=0.2, end=0.6).acts_at(fraction) for fraction in (0.1, 0.2, 0.5, 0.6)]
         assert acting == [False, True, True, False]
         assert guard().acts_at(0.0)
         assert guard().acts_at(1.0)

@@ -54,7 +54,7 @@ def test_detail_reaches_further_out_than_tone():
     assert fine.std() > 0.09
 
 
-def test_a_soft_matte_never_changes_a_pixel_by_more_than_its_share():
+def test_a_soft_matte_never_changes_a_pixel_by_more_than_its_fraction():
     edited, original = torch.full((2, 90, 70, 3), 0.2).unbind()
     edited = edited + 0.5
     matte = soften(disc(90, 25)[:, :70], 6)[0]

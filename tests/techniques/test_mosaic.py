@@ -87,6 +87,7 @@ def test_without_an_upscaler_faces_are_sharpened(picture):
     assert 1.02 < float(restored.diff(dim=0).abs().mean() / plain.diff(dim=0).abs().mean()) < 1.5
 
 
+@pytest.mark.slow
 def test_a_face_that_shrinks_in_its_tile_is_not_restored(picture):
     large = resize(picture, 2048, 2048)
     faces = [face(700, 260, 380), face(100, 100, 380), face(1300, 1300, 380)]

@@ -83,8 +83,8 @@ def test_the_seam_takes_on_the_backgrounds_light(mosaic, picture):
     stylised[:, 512:] *= 0.7
     ring = None
     shifts = []
-    for share in (0.0, 0.5, 1.0):
-        restored = paste_back(mosaic, stylised, seam_match=share)
+    for fraction in (0.0, 0.5, 1.0):
+        restored = paste_back(mosaic, stylised, seam_match=fraction)
         ring = (restored.matte > 0.3) & (restored.matte < 0.7)
         shifts.append(float((restored.image - picture)[ring].mean().abs()))
     assert shifts[0] > 1.6 * shifts[1] > 3 * shifts[2]

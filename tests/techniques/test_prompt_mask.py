@@ -8,6 +8,8 @@ from visage.techniques.prompt_mask import (
     mask_of_words,
     named_parts,
     split_phrases,
+    weighed,
+    weighted_phrases,
 )
 
 
@@ -178,3 +180,26 @@ def test_a_picture_without_segments_gives_an_empty_mask():
     result = mask_of_segments(coloured(), ["red thing"], Nothing(), FakeClip())
     assert not result.mask.any()
     assert result.candidates == [[]]
+
+
+def test_words_have_weights():
+    assert weighted_phrases("the jacket:1.0, scarf: 0.5. hat and a bag:.25") == {
+        "jacket": 1.0,
+        "scarf": 0.5,
+        "hat": 1.0,
+        "bag": 0.25,
+    }
+
+
+@pytest.mark.parametrize("text", ["scarf:half", "scarf:2", ":0.5", "scarf:-1", "scarf:0.5:1"])
+def test_a_weight_of_another_form_is_named(text):
+    with pytest.raises(ValueError, match="weight in 0 to 1, such as 'scarf:0.5'"):
+        weighted_phrases(text)
+
+
+def test_each_candidate_has_the_weight_of_its_words(picture):
+    """Both words find the same disc: the larger weight counts, and nothing else changes."""
+    found = mask_of_words(picture, ["jacket", "scarf"], FakeNetwork())
+    assert weighed(found, {"jacket": 0.25, "scarf": 0.5}).mask.unique().tolist() == [0, 0.5]
+    assert torch.equal(weighed(found, {}).mask, found.mask)
+    assert weighed(found, {"jacket": 0}).candidates == found.candidates

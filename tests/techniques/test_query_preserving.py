@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from visage.engines.taps import Attention
-from visage.techniques.ddim import sampling_grid
+from visage.diffusion.ddim import sampling_grid
+from visage.diffusion.self_attention import attention, style_attentions
+from visage.diffusion.taps import Attention
 from visage.techniques.ddim_inversion import Trajectory, invert, reconstruct
 from visage.techniques.identity_guard import IdentityGuard
 from visage.techniques.latent_adain import channel_statistics
 from visage.techniques.query_preserving import QueryPreserving, transfer_style, transfer_taps
-from visage.techniques.self_attention import attention, style_attentions
 
 STEPS = 5
 
@@ -38,7 +38,7 @@ def run(toy_branch):
 
 def test_layers_are_the_upper_two_thirds_of_those_with_attention():
     assert [layer for layer, _ in style_attentions(range(3, 12))] == list(range(6, 12))
-    assert [layer for layer, _ in style_attentions(range(6))] == [2, 3, 4, 5]
+    assert [layer for layer, _ in style_attentions(range(6))] == [3, 4, 5]
     assert style_attentions([9]) == [Attention(9, "self")]
 
 
@@ -56,9 +56,9 @@ def test_the_run_starts_from_the_contents_noise_in_the_styles_statistics(
     run, toy_branch, trajectory
 ):
     content, style = trajectory(1, 4, 6, 8), trajectory(1, 4, 5, 7, seed=1)
-    for share, expected in ((1.0, style), (0.0, content)):
+    for fraction, expected in ((1.0, style), (0.0, content)):
         toy_branch.asked.clear()
-        run(content, style, adain=share)
+        run(content, style, adain=fraction)
         first = toy_branch.asked[2][1]
         for own, other in zip(
             channel_statistics(first), channel_statistics(expected.latents[0]), strict=True

@@ -132,6 +132,15 @@ def test_a_mask_of_another_aspect_ratio_is_refused_with_both_sizes():
         fit_mask(torch.rand(1, 64, 96), 64, 64)
 
 
+def test_a_mask_that_was_not_painted_is_empty_for_any_picture():
+    """Load Image gives 64 x 64 zeros where the picture has no mask."""
+    fitted = fit_mask(torch.zeros(2, 64, 64), 320, 512)
+    assert fitted.shape == (2, 320, 512)
+    assert not fitted.any()
+    with pytest.raises(ValueError, match="64 x 64 px"):
+        fit_mask(torch.ones(1, 64, 64), 320, 512)
+
+
 @pytest.mark.parametrize("extra", [(0, 0), (7, 0), (3, 7)])
 def test_padding_of_the_latent_is_cut_off_at_the_right_and_bottom(extra):
     image = torch.rand(1, 9 + extra[0], 13 + extra[1], 3)

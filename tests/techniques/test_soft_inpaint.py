@@ -3,7 +3,8 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from visage.techniques.soft_inpaint import inpaint_condition, to_latent_size
+from visage.diffusion.latent import to_latent_size
+from visage.techniques.soft_inpaint import inpaint_condition
 
 
 def encode(image):

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from visage.techniques.soft_mask import soften
+from visage.techniques.soft_mask import soften, soften_faces
 
 
 def blobs(generator, height, width):
@@ -111,3 +111,39 @@ def test_each_mask_of_a_batch_is_softened_by_itself():
 def test_a_sigma_that_is_no_length_is_refused(sigma):
     with pytest.raises(ValueError, match="sigma is"):
         soften(torch.zeros(1, 4, 4), sigma)
+
+
+def face(size, height, width, x, y):
+    """A mask with one square face, and its box."""
+    mask = torch.zeros(1, height, width)
+    mask[:, y : y + size, x : x + size] = 1
+    return mask, [[(float(x), float(y), float(size), float(size))]]
+
+
+@pytest.mark.parametrize("with_box", [True, False])
+@pytest.mark.parametrize("scale", [1, 4])
+def test_a_face_is_softened_by_its_own_size(scale, with_box):
+    mask, boxes = face(50 * scale, 120 * scale, 160 * scale, 40 * scale, 30 * scale)
+    soft = soften_faces(mask, 8, 4, boxes if with_box else None)
+    assert torch.allclose(soft, soften(mask, 4.0 * scale, 2 * scale), atol=1e-6)
+
+
+def test_every_face_of_a_group_has_its_own_softness():
+    large, (large_box,) = face(120, 300, 400, 20, 100)
+    small, (small_box,) = face(30, 300, 400, 320, 40)
+    soft = soften_faces(large + small, 8, 0, [large_box + small_box])
+    expected = torch.maximum(soften(large, 9.6), soften(small, 2.4))
+    assert torch.allclose(soft, expected, atol=1e-6)
+
+
+def test_parts_of_no_face_are_softened_too():
+    mask, boxes = face(40, 200, 200, 20, 20)
+    speck, _ = face(4, 200, 200, 150, 150)
+    soft = soften_faces(mask + speck, 10, 0, boxes)
+    assert torch.allclose(soft, torch.maximum(soften(mask, 4), soften(speck, 4)), atol=1e-6)
+
+
+def test_an_empty_mask_stays_empty_by_faces():
+    empty = torch.zeros(2, 30, 40)
+    assert not soften_faces(empty, 10, 5).any()
+    assert not soften_faces(empty, 10, 5, [[], []]).any()

@@ -71,7 +71,7 @@ def test_outside_half_a_region_the_output_is_untouched_and_inside_it_is_whole():
     assert (result[:, :, :3] - plain[:, :, :3]).abs().max() < 1e-6
 
 
-def test_a_cell_gets_its_share_of_a_region_of_any_aspect():
+def test_a_cell_gets_its_fraction_of_a_region_of_any_aspect():
     region = torch.zeros(1, 64, 31)
     region[:, :16] = 0.5
     result, output, _ = (part.unflatten(1, SIZE) for part in add(style(region=region)))
@@ -100,7 +100,7 @@ def test_tensors_are_cast_once(monkeypatch):
 
 @pytest.mark.parametrize("blocks", [SD15_BLOCKS, SDXL_BLOCKS])
 @pytest.mark.parametrize("weight_type", WEIGHT_TYPES)
-def test_every_weight_type_gives_every_block_a_share(weight_type, blocks):
+def test_every_weight_type_gives_every_block_a_fraction(weight_type, blocks):
     weights = block_weights(weight_type, blocks)
     assert tuple(weights) == blocks
     assert max(weights.values()) == pytest.approx(1.0, abs=0.1)
@@ -120,10 +120,17 @@ def test_style_and_composition_enter_through_different_blocks():
     assert block_weights("composition", SDXL_BLOCKS)[("input", 8)] == 1
 
 
-def test_eases_fall_and_rise():
-    falls = list(block_weights("ease in", SD15_BLOCKS).values())
-    assert falls == sorted(falls, reverse=True)
-    assert falls == pytest.approx(list(block_weights("ease out", SD15_BLOCKS).values())[::-1])
+@pytest.mark.parametrize("blocks", [SD15_BLOCKS, SDXL_BLOCKS])
+def test_eases_fall_and_rise_as_in_the_pack_that_people_know(blocks):
+    count = len(blocks)
+    into, out, both = (
+        list(block_weights(name, blocks).values())
+        for name in ("ease in", "ease out", "ease in-out")
+    )
+    assert into == pytest.approx([0.05 + 0.95 * (1 - i / count) for i in range(count)])
+    assert out == pytest.approx([0.05 + 0.95 * i / count for i in range(count)])
+    half = count / 2
+    assert both == pytest.approx([1 - 0.95 * abs(i - half) / half for i in range(count)])
 
 
 def test_the_block_types_of_an_unknown_model_are_refused():

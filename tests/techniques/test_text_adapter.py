@@ -41,7 +41,7 @@ def test_an_untrained_adapter_changes_nothing(embedding):
     assert torch.equal(adapted, embedding)
 
 
-def test_every_picture_has_its_own_face_share(adapter, embedding):
+def test_every_picture_has_its_own_face_fraction(adapter, embedding):
     masks = torch.stack([torch.zeros(8, 8), torch.ones(8, 8), torch.full((8, 8), 0.5)])
     adapted = adapt_text(embedding, masks, adapter, 0.3)
     assert torch.equal(adapted[:1], embedding)

@@ -1,0 +1,69 @@
+"""Where the things in one frame of a clip were in the frame before, and whether they were there.
+
+Kroeger et al., "Fast Optical Flow using Dense Inverse Search" (ECCV 2016), in OpenCV; whether flow
+is to be trusted as in Ruder et al., "Artistic Style Transfer for Videos" (2016), equation 5:
+|w + w'(w)|^2 < 0.01 (|w|^2 + |w'|^2) + 0.5, forwards w and backwards w'.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+MIN_SIDE = 16
+
+
+def flow_to_before(frame: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+    """From frames [H, W, 3] in 0..1 the flow [H, W, 2] in pixels (x, y) from each pixel to its
+    place in the frame before, and how far it is trusted [H, W] in 0..1.
+    """
+    height, width = frame.shape[:2]
+    if min(height, width) < MIN_SIDE:
+        return frame.new_zeros(height, width, 2), frame.new_ones(height, width)
+    now, then = (_grey(part) for part in (frame, before))
+    back, forth = _flow(now, then), _flow(then, now)
+    returned = back + moved(forth, back)
+    limit = 0.01 * (back.square().sum(-1) + forth.square().sum(-1)) + 0.5
+    trusted = (returned.square().sum(-1) < limit).to(frame)
+    return back.to(frame), trusted
+
+
+def moved(picture: Tensor, flow: Tensor) -> Tensor:
+    """A picture [H, W, C] read at each pixel's place plus flow [H, W, 2]; edges are repeated."""
+    height, width = picture.shape[:2]
+    rows, columns = torch.meshgrid(
+        torch.arange(height).to(flow), torch.arange(width).to(flow), indexing="ij"
+    )
+    x = (columns + flow[..., 0] + 0.5) / width * 2 - 1
+    y = (rows + flow[..., 1] + 0.5) / height * 2 - 1
+    grid = torch.stack([x, y], -1)[None]
+    read = F.grid_sample(
+        picture.movedim(-1, 0)[None].to(flow), grid, padding_mode="border", align_corners=False
+    )
+    return read[0].movedim(0, -1)
+
+
+def warping_error(frames: Tensor, guides: Tensor) -> float:
+    """Root mean square difference between each frame [B, H, W, 3] and the one before it, moved by
+    the flow of the unstyled guides [B, H, W, 3], where that is trusted.
+    """
+    total, count = 0.0, 0.0
+    for number in range(1, len(frames)):
+        flow, trusted = flow_to_before(guides[number], guides[number - 1])
+        apart = (frames[number] - moved(frames[number - 1], flow)).square().mean(-1)
+        total += float((apart * trusted).sum())
+        count += float(trusted.sum())
+    return (total / max(count, 1.0)) ** 0.5
+
+
+def _grey(frame: Tensor) -> np.ndarray:
+    pixels = (frame.clamp(0, 1) * 255).round().byte().cpu().numpy()
+    return cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)
+
+
+def _flow(start: np.ndarray, end: np.ndarray) -> Tensor:
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    return torch.from_numpy(search.calc(start, end, None))

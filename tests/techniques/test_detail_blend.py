@@ -1,0 +1,58 @@
+import pytest
+import torch
+from visage.techniques.detail_blend import colour_blend, detail_blend
+from visage.techniques.lab import lab_to_rgb, rgb_to_lab
+from visage.techniques.soft_mask import gaussian_blur
+
+
+@pytest.fixture
+def strands():
+    """A gray picture [64, 64, 3] with fine stripes, and a matte [64, 64] of its middle."""
+    x = torch.arange(64).expand(64, 64)
+    original = (0.35 + 0.1 * (x % 4 < 2)).unsqueeze(-1).expand(64, 64, 3).contiguous()
+    matte = torch.zeros(64, 64)
+    matte[16:48, 16:48] = 1
+    return original, matte
+
+
+def recoloured(lightness: float) -> torch.Tensor:
+    return lab_to_rgb(torch.tensor([lightness, 30.0, 25.0]).expand(64, 64, 3))
+
+
+def test_colour_takes_the_hue_and_keeps_the_lightness(strands):
+    original, matte = strands
+    result = rgb_to_lab(colour_blend(recoloured(60), original, matte))[16:48, 16:48]
+    torch.testing.assert_close(
+        result[..., 0], rgb_to_lab(original)[16:48, 16:48, 0], rtol=0, atol=0.01
+    )
+    torch.testing.assert_close(
+        result[..., 1:], torch.tensor([30.0, 25.0]).expand(32, 32, 2), rtol=0, atol=0.1
+    )
+
+
+def test_detail_takes_the_light_of_the_edit_and_keeps_the_strands(strands):
+    original, matte = strands
+    result = rgb_to_lab(detail_blend(recoloured(55), original, matte))[24:40, 24:40]
+    before = rgb_to_lab(original)[24:40, 24:40]
+    assert result[..., 0].mean() == pytest.approx(55, abs=0.5)
+    assert result[..., 0].std() == pytest.approx(before[..., 0].std().item(), rel=0.05)
+    assert result[..., 1].mean() == pytest.approx(30, abs=0.5)
+
+
+def test_what_lies_beside_the_edit_does_not_bleed_in(strands):
+    original, matte = strands
+    edited = recoloured(55)
+    beside = torch.where(matte.unsqueeze(-1) > 0, edited, torch.zeros(3))
+    assert torch.equal(detail_blend(edited, original, matte), detail_blend(beside, original, matte))
+
+
+@pytest.mark.parametrize("mode", [colour_blend, detail_blend])
+def test_the_original_as_its_own_edit_stays(strands, mode):
+    original, matte = strands
+    torch.testing.assert_close(mode(original, original, matte), original, rtol=0, atol=2e-5)
+
+
+def test_a_flat_plane_stays_flat_under_the_gaussian():
+    flat = torch.full((1, 20, 30), 0.7)
+    torch.testing.assert_close(gaussian_blur(flat, 4.0), flat)
+    assert gaussian_blur(flat, 0) is flat
