@@ -1,1 +1,1 @@
-"""Fine-tuning of real models and the recipe of the starter models."""
+"""Fine-tuning of models, and the training of the starter models."""

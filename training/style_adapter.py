@@ -1,9 +1,9 @@
 """Training of an IP-Adapter: the image projection and the K/V projections, all else frozen.
 
 Ye et al., "IP-Adapter: Text Compatible Image Prompt Adapter for Text-to-Image Diffusion Models",
-section 3.3: each picture is drawn from its own caption and its own image embedding,
-L = E || eps - eps_theta(x_t, t, text, image) ||^2, and either prompt is dropped now and then so
-that both can be guided. Pictures are encoded once.
+section 3.3: the noise of each picture is predicted from its caption and its image embedding,
+L = E || eps - eps_theta(x_t, t, text, image) ||^2. Either prompt is dropped at random, so that both
+can be used with guidance. Pictures are encoded once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,46 +24,26 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..engines.diffusers import DiffusersEngine
-from ..engines.diffusers_adapter import cross_attention, styled_unet
+from ..engines.diffusers.adapter import cross_attention, styled_unet
 from ..models.checkpoints import write_weights
 from ..models.ip_adapter import IPAdapter
+from ..models.picture_files import BadPicture, read_picture
 from ..techniques.soft_inpaint import inpaint_condition
 from ..techniques.style_adapter import StyleAttention
 from .face_edit.dataset import BadExample, Example
 from .loop import AveragedWeights, Run, cosine_rate, step_generator, train
+from .style_adapter_settings import StyleAdapterSettings
 
 SAVE_EVERY = 250
 log = logging.getLogger(__name__)
 
 
-def _option(default, text: str):
-    return field(default=default, metadata={"help": text})
-
-
-@dataclass(frozen=True)
-class StyleAdapterSettings:
-    """Every choice of a training, see each field's help; the rates are the paper's."""
-
-    steps: int = _option(10_000, "steps in all")
-    batch: int = _option(8, "pictures in one step")
-    learning_rate: float = _option(1e-4, "AdamW's largest rate; it falls along a cosine")
-    weight_decay: float = _option(1e-2, "AdamW's weight decay")
-    size: int = _option(0, "width and height of the pictures in pixels; 0 is the model's own")
-    tokens: int = _option(4, "image tokens for a picture")
-    token_width: int = _option(0, "their width; 0 takes the text's, as public files do")
-    text_drop: float = _option(0.05, "how often the caption is left out")
-    image_drop: float = _option(0.05, "how often the picture is left out")
-    both_drop: float = _option(0.05, "how often both are left out")
-    average: float = _option(0.999, "decay of the averaged weights, which are the result")
-    seed: int = _option(0, "seed of every random draw")
-
-
 @dataclass(frozen=True)
 class Examples:
-    """What every step draws from.
+    """The encoded training pictures.
 
     latents [N, 4, h, w], scaled; embeds [N, D] of the image encoder; captions of each picture;
-    concat [1, 5, h, w] for inpainting models, that of a picture to be drawn as a whole.
+    concat [1, 5, h, w] for inpainting models: a mask that covers everything.
     """
 
     latents: Tensor
@@ -75,10 +55,10 @@ class Examples:
 def new_adapter(
     engine: DiffusersEngine, input_width: int, settings: StyleAdapterSettings
 ) -> IPAdapter:
-    """A base adapter for the engine's UNet.
+    """Make an untrained adapter for the engine's UNet.
 
-    Where its tokens are as wide as the text it starts from the UNet's own K/V projections, and
-    elsewhere from adding nothing.
+    If its tokens are as wide as the text's it starts from the UNet's own K/V projections. Otherwise
+    its values start at zero, so that it adds nothing.
     """
     layers = [engine.unet.get_submodule(name) for name, _ in cross_attention(engine.unet)]
     width = settings.token_width or engine.unet.config.cross_attention_dim
@@ -90,7 +70,7 @@ def new_adapter(
         for name in ("to_k_ip", "to_v_ip"):
             shapes[f"ip_adapter.{2 * index + 1}.{name}.weight"] = (layer.to_k.out_features, width)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
+        torch.manual_seed(settings.seed % 2**64)
         adapter = IPAdapter(shapes)
     fits = width == engine.unet.config.cross_attention_dim
     with torch.no_grad():
@@ -112,7 +92,7 @@ def encode_examples(
 ) -> Examples:
     """Encode the pictures; a bad example is left out with one logged line.
 
-    encode_image gives embeddings [1, D] of a picture [1, H, W, 3] in 0..1. Raises ValueError when
+    encode_image maps a picture [1, H, W, 3] in 0..1 to its embedding [1, D]. Raises ValueError when
     no example can be used.
     """
     latents, embeds, captions = [], [], []
@@ -145,22 +125,22 @@ def train_style_adapter(
     folder: Path,
     accelerator: Accelerator,
 ) -> IPAdapter:
-    """Train an adapter, keeping checkpoint and curve in `folder`, and return its averaged weights.
+    """Train an adapter with checkpoint and curve in `folder`, and return its averaged weights.
 
-    A run that was stopped goes on where it was. Raises ValueError when the folder holds a run with
-    other settings or pictures.
+    A run that was stopped is resumed. Raises ValueError when the folder holds a run with other
+    settings or pictures.
     """
     _require_same_run(folder, settings, examples)
     device = accelerator.device
     unet = nn.Module.to(engine.unet.requires_grad_(False), device)
     adapter = new_adapter(engine, examples.embeds.shape[1], settings).to(device)
-    # Before any wrapping: the average names weights as the file does.
+    # Made before accelerate wraps the adapter, so that weights have the same names as in the file.
     average = AveragedWeights(adapter, settings.average)
     optimizer = torch.optim.AdamW(
         adapter.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
     optimizer = accelerator.prepare(optimizer)
-    # One window of the text encoder is what the model was trained on.
+    # The model was trained on one window of the text encoder.
     length = engine.encode_text([""]).shape[1]
     alphas = (1 / (engine.noise_schedule.sigmas**2 + 1)).to(device)
 
@@ -197,7 +177,7 @@ def train_style_adapter(
 
 
 def write_adapter(path: Path, adapter: IPAdapter, settings: StyleAdapterSettings) -> None:
-    """Write the adapter in the public layout, in fp16. Raises as `write_weights` does."""
+    """Write the adapter in the public layout, in fp16. Raises what `write_weights` raises."""
     weights = {name: value.half() for name, value in adapter.state_dict().items()}
     metadata = {"visage.kind": "ip_adapter", "visage.config": json.dumps(asdict(settings))}
     write_weights(path, weights, metadata)
@@ -215,14 +195,14 @@ class _Batch:
 def _draw(
     examples: Examples, settings: StyleAdapterSettings, levels: int, step: int, device
 ) -> _Batch:
-    """The batch of a step, which depends on nothing that came before it."""
+    """The batch of a step, which does not depend on the steps before it."""
     random = step_generator(settings.seed, step)
     chosen = torch.randint(len(examples.latents), (settings.batch,), generator=random)
     latents = examples.latents[chosen]
     noise = torch.randn(latents.shape, generator=random)
     timesteps = torch.randint(levels, (settings.batch,), generator=random)
     words, dropped = torch.rand(2, settings.batch, generator=random)
-    # One draw decides all three: the shares of the unit interval follow each other.
+    # One draw decides all three: each has a part of the unit interval.
     without_text = dropped < settings.text_drop + settings.both_drop
     last = settings.text_drop + settings.both_drop + settings.image_drop
     without_image = (dropped >= settings.text_drop) & (dropped < last)
@@ -238,18 +218,17 @@ def _draw(
 
 
 def _middle_square(path: Path, size: int) -> Tensor:
-    """The middle square [1, size, size, 3] of a picture. Raises BadExample."""
+    """Read the middle square [1, size, size, 3] of a picture, in 0..1. Raises BadExample."""
     try:
-        with Image.open(path) as file:
-            picture = ImageOps.exif_transpose(file).convert("RGB")
-    except (OSError, SyntaxError, ValueError) as error:
-        raise BadExample(f"{path}: not a readable picture ({error})") from error
+        picture = read_picture(path)
+    except (BadPicture, OSError) as error:
+        raise BadExample(str(error)) from error
     picture = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
     return torch.from_numpy(np.array(picture)).float().unsqueeze(0) / 255
 
 
 def _require_same_run(folder: Path, settings: StyleAdapterSettings, examples: Examples) -> None:
-    """Refuse to go on with a run that was begun with other settings or pictures."""
+    """Raise ValueError if the folder's run has other settings or pictures."""
     content = hashlib.sha256()
     for part in (examples.latents, examples.embeds):
         content.update(part.contiguous().numpy())
@@ -264,6 +243,6 @@ def _require_same_run(folder: Path, settings: StyleAdapterSettings, examples: Ex
     differing = [name for name in own if own[name] != before.get(name)]
     if differing:
         raise ValueError(
-            f"{folder} holds a run with other {', '.join(differing)}. Go on with the same ones, or "
+            f"{folder} holds a run with other {', '.join(differing)}. Use the same ones, or "
             "name another folder with --out."
         )

@@ -2,7 +2,7 @@
 
 Li, "DiffStyler: Diffusion-based Localized Image Style Transfer", section on LoRA: low-rank layers
 on all four projections of every attention learn to predict the noise in one picture,
-L = E || eps - eps_theta(sqrt(a) z + sqrt(1 - a) eps, t, c) ||^2, everything else being frozen.
+L = E || eps - eps_theta(sqrt(a) z + sqrt(1 - a) eps, t, c) ||^2. All other weights are frozen.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from ..models.style_lora import StyleLora
 from ..techniques.shapes import as_image, split_alpha
 from .loop import step_generator
 
-# The starter's layers are a fifth as wide as SD's: the paper's rate hardly moves them.
+# The paper's rate hardly changes the starter, whose layers are a fifth as wide as SD's.
 STARTER_LEARNING_RATE = 1e-3
 
 
 @dataclass(frozen=True)
 class StyleLoraSettings:
-    """Every choice of a training; the defaults are the paper's.
+    """Settings of a training; the defaults are the paper's.
 
-    size is the picture's short side in pixels while it is learned: the model's own. crops takes
-    another square window of a picture that is not square at every step.
+    size is the picture's shorter side in pixels during training, the model's own size. With crops
+    every step sees another square window of a picture that is not square.
     """
 
     prompt: str = "painting of <sss>"
@@ -44,9 +44,9 @@ class StyleLoraSettings:
 def style_latents(
     picture: Tensor, encode: Callable[[Tensor], Tensor], latent_scale: float, size: int
 ) -> Tensor:
-    """Latents [B, 4, h, w] of pictures [B, H, W, C] at a short side of `size` pixels.
+    """Encode pictures [B, H, W, C] in 0..1, with a shorter side of `size` pixels, as [B, 4, h, w].
 
-    encode gives the posterior's mean, whose spread is a few thousandths of it.
+    encode gives the posterior's mean; its spread is negligible.
     """
     picture, _ = split_alpha(as_image(picture))
     height, width = picture.shape[1:3]
@@ -58,7 +58,7 @@ def style_latents(
 
 
 def window_shape(latents: Tensor, crops: bool) -> tuple[int, ...]:
-    """Shape [1, 4, h, w] of what one step sees: a whole picture, or a square of its short side."""
+    """Shape [1, 4, h, w] of what a step sees: the picture, or a square of its shorter side."""
     height, width = latents.shape[-2:]
     side = min(height, width)
     return (1, 4, side, side) if crops else (1, 4, height, width)
@@ -70,13 +70,13 @@ def train_style_lora(
     settings: StyleLoraSettings,
     report: Callable[[int, float], None] | None = None,
 ) -> tuple[StyleLora, list[float]]:
-    """Learn latents [B, 4, h, w] of one style; gives the LoRA and the loss of every step.
+    """Train on latents [B, 4, h, w] of one style; return the LoRA and the loss of every step.
 
     report(step, loss) is called after every step and may stop the training by raising. Raises
-    ValueError when the loss is not a finite number any more.
+    ValueError when the loss is no longer a finite number.
     """
     losses = []
-    # Latents made in inference mode could not be saved for the backward pass.
+    # Autograd cannot save latents that were made in inference mode.
     with torch.inference_mode(False), torch.enable_grad(), trainable as lora:
         latents = latents.detach().to(lora.parameters[0].device, torch.float32, copy=True)
         optimizer = torch.optim.AdamW(lora.parameters, lr=settings.learning_rate, weight_decay=1e-2)
@@ -106,7 +106,7 @@ def train_style_lora(
 
 
 def _window(latents: Tensor, crops: bool, generator: torch.Generator) -> Tensor:
-    """One picture [1, 4, h, w], or a square somewhere in it."""
+    """One picture [1, 4, h, w], or a square at a random place in it."""
 
     def draw(high: int) -> int:
         return int(torch.randint(high, (1,), generator=generator))
@@ -118,11 +118,11 @@ def _window(latents: Tensor, crops: bool, generator: torch.Generator) -> Tensor:
 
 
 def _noise_loss(latent: Tensor, lora: TrainableLora, generator: torch.Generator) -> Tensor:
-    """Mean squared error of the model's own prediction at a timestep drawn at random."""
+    """Mean squared error of the model's prediction at a random timestep."""
     timestep = int(torch.randint(len(lora.alphas), (1,), generator=generator))
     noise = torch.randn(latent.shape, generator=generator).to(latent.device)
     alpha = float(lora.alphas[timestep])
     noisy = alpha**0.5 * latent + (1 - alpha) ** 0.5 * noise
     loss = F.mse_loss(lora.branch(noisy, timestep)[0], noise)
-    # An error in velocity is the error in noise over sqrt(alpha), the noisy latent being given.
+    # For a given noisy latent the error in velocity is the error in noise over sqrt(alpha).
     return loss / alpha if lora.velocity else loss

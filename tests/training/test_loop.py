@@ -12,7 +12,8 @@ from visage.training.loop import (
     AveragedWeights,
     Run,
     cosine_rate,
-    descend,
+    optimizer_step,
+    restore_checkpoint,
     step_generator,
     train,
     trapezoid_rate,
@@ -36,6 +37,16 @@ def take_step(step):
 parts = {"network": network, "optimizer": optimizer}
 train(Run(Path(sys.argv[1]), "toy", 20, save_every=5), parts, take_step)
 """
+
+
+@pytest.mark.parametrize("seed", [2**64 - 1, 2**45, 0, -1])
+def test_every_seed_has_its_own_random_numbers_at_every_step(seed):
+    draws = {
+        float(torch.rand((), generator=step_generator(s, step)))
+        for s in (seed, seed + 1)
+        for step in (0, 1, 9_999)
+    }
+    assert len(draws) == 6
 
 
 def losses(folder):
@@ -111,8 +122,15 @@ def test_a_step_has_its_rate_and_a_gradient_of_limited_length():
     optimizer = torch.optim.SGD([weight], lr=123.0)
     for _ in range(2):  # gradients of the step before are forgotten
         weight.data.zero_()
-        descend((weight * torch.tensor([30.0, 40.0])).sum(), optimizer, 0.1, [weight], 5.0)
+        optimizer_step((weight * torch.tensor([30.0, 40.0])).sum(), optimizer, 0.1, [weight], 5.0)
         assert torch.allclose(weight, torch.tensor([-0.3, -0.4]), atol=1e-5)
     weight.data.zero_()
-    descend((weight * torch.tensor([0.3, 0.4])).sum(), optimizer, 1.0, [weight], 5.0)
+    optimizer_step((weight * torch.tensor([0.3, 0.4])).sum(), optimizer, 1.0, [weight], 5.0)
     assert torch.allclose(weight, torch.tensor([-0.3, -0.4]))
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    run = Run(tmp_path, "toy", 4, save_every=2)
+    run.checkpoint.write_bytes(b"cut off")
+    with pytest.raises(ValueError, match=f"{run.checkpoint.name} is damaged.*delete it"):
+        restore_checkpoint(run, {})

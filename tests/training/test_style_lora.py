@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 from visage.engines.diffusers import DiffusersEngine
-from visage.engines.diffusers_branches import DiffusersRun
-from visage.engines.diffusers_lora import trainable_lora
+from visage.engines.diffusers.branches import DiffusersRun
+from visage.engines.diffusers.lora import trainable_lora
 from visage.training.style_lora import (
     StyleLoraSettings,
     style_latents,
@@ -135,8 +135,8 @@ def test_the_short_side_is_brought_to_the_models_size():
 
 def test_both_engines_train_alike(comfy, engine, random_starter, latents, trained):
     """The same losses step by step, though ComfyUI's model was loaded in inference mode."""
-    from visage.engines.comfyui import load_starter
-    from visage.engines.comfyui_lora import trainable_lora as comfyui_trainable
+    from visage.engines.comfyui.lora import trainable_lora as comfyui_trainable
+    from visage.engines.comfyui.starter import load_starter
 
     with torch.inference_mode():
         model, clip, _ = load_starter(random_starter)
@@ -149,7 +149,7 @@ def test_both_engines_train_alike(comfy, engine, random_starter, latents, traine
 
 class TestReaders:
     def test_comfyuis_loader_applies_every_layer(self, comfy, random_starter, trained):
-        from visage.engines.comfyui import load_starter
+        from visage.engines.comfyui.starter import load_starter
 
         model = load_starter(random_starter)[0]
         patched, _ = comfy.sd.load_lora_for_models(model, None, trained[0].tensors(), 1.0, 0.0)

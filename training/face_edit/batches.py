@@ -1,7 +1,7 @@
-"""The batch of each step: a function of the seed and the step alone.
+"""The batch of each step, which depends on the seed and the step alone.
 
-So any step can be made again after a kill, by any number of processes: each takes its slice of the
-same global batch.
+A run that was killed can therefore repeat any step, with any number of processes: each process
+takes its slice of the same global batch.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ...diffusion.sampling import seeded_generator
 from ..loop import step_generator
 from .cache import Cache, CachedExample, read_latents, read_text
 from .config import FaceEditConfig
@@ -46,7 +47,7 @@ class Batch:
 
 
 class StepBatches(Dataset):
-    """Item `step` is this process's share of that step's global batch."""
+    """Item `step` is this process's part of that step's global batch."""
 
     def __init__(
         self,
@@ -57,8 +58,8 @@ class StepBatches(Dataset):
         processes: int = 1,
     ) -> None:
         self.cache, self.config, self.timesteps = cache, config, timesteps
-        share = config.batch // processes
-        self.share = range(process * share, (process + 1) * share)
+        items = config.batch // processes
+        self.items = range(process * items, (process + 1) * items)
 
     def __getitem__(self, step: int) -> Batch:
         config = self.config
@@ -68,7 +69,7 @@ class StepBatches(Dataset):
         words, silence = torch.rand(2, config.batch, generator=random).tolist()
         noise_seeds = torch.randint(2**62, (config.batch,), generator=random).tolist()
         columns = []
-        for item in self.share:
+        for item in self.items:
             example = self._example(step, item)
             stored, side = read_latents(example), int(flips[item])
             mask = stored["mask"].flip(-1) if side else stored["mask"]
@@ -81,11 +82,11 @@ class StepBatches(Dataset):
             concat = torch.cat((mask, stored["masked"][side]))
             columns.append((latent, concat, read_text(text), noise))
         stacked = (torch.stack(values) for values in zip(*columns, strict=True))
-        return Batch(*stacked, timesteps[self.share.start : self.share.stop])
+        return Batch(*stacked, timesteps[self.items.start : self.items.stop])
 
     def names(self, step: int) -> list[str]:
-        """The names of the examples in this process's share."""
-        return [self._example(step, item).name for item in self.share]
+        """The names of the examples in this process's part."""
+        return [self._example(step, item).name for item in self.items]
 
     def _example(self, step: int, item: int) -> CachedExample:
         examples = self.cache.examples
@@ -96,5 +97,5 @@ class StepBatches(Dataset):
 @lru_cache(maxsize=2)
 def _order(seed: int, epoch: int, count: int) -> list[int]:
     """The order of the examples in an epoch."""
-    random = torch.Generator().manual_seed(seed + 7_919 * epoch)
+    random = seeded_generator(seed + 7_919 * epoch)
     return torch.randperm(count, generator=random).tolist()

@@ -1,8 +1,7 @@
-"""What no training step computes again: latents and text embeddings, once, on disk, by content.
+"""Latents and text embeddings of the training data, computed once and kept on disk.
 
-Each picture and each caption has a file of its own whose name is the hash of all that it depends
-on, so a changed picture, caption or model is computed anew and nothing else is. Several processes
-share the work.
+Each picture and each caption has a file of its own, named by the hash of everything that it depends
+on: after a change only what depends on it is computed again. Several processes share the work.
 """
 
 from __future__ import annotations
@@ -65,10 +64,10 @@ def fill_cache(
     accelerator: Accelerator,
     parser: FaceParser | None = None,
 ) -> Cache:
-    """Encode what is not in `folder` yet; returns the usable examples in their order.
+    """Encode what is not in `folder` yet and return the usable examples, in their order.
 
-    A bad example is left out with one logged line, or raises ValueError when the configuration
-    says stop; so does a set without a single usable example.
+    A bad example is left out with one logged line. Raises ValueError for a bad example when
+    `config.bad_data` is "stop", and when no example can be used.
     """
     parser_key = hash_weights(parser.network.state_dict()) if parser else ""
     own = range(accelerator.process_index, len(examples), accelerator.num_processes)
@@ -109,7 +108,7 @@ def fill_cache(
 
 
 def read_latents(example: CachedExample) -> dict[str, Tensor]:
-    """pictures and masked [2, 4, h, w], scaled, as they are and mirrored; mask [1, h, w]."""
+    """Scaled latents `pictures` and `masked` [2, 4, h, w], plain and mirrored; mask [1, h, w]."""
     return {name: value.float() for name, value in read_weights(example.latents).items()}
 
 
@@ -126,10 +125,10 @@ def _encode(
     parser: FaceParser | None,
     parser_key: str,
 ) -> Path:
-    """The file of a picture's latents, written if it is not there."""
+    """Return the file of a picture's latents, writing it if it is missing."""
     if example.problem:
         raise BadExample(example.problem)
-    settings = f"1 {config.size} {config.mask_sigma} {model.vae_key} {model.latent_scale}"
+    settings = f"2 {config.size} {config.mask_sigma} {model.vae_key} {model.latent_scale}"
     if not example.masks:
         settings += f" {config.parts} {parser_key}"
     path = _place(folder / "latents", example.content_key(settings))
@@ -139,7 +138,7 @@ def _encode(
     mask = soften(mask[None], config.mask_sigma)
     image, mask = image[None], mask
     both = torch.cat((image, image.flip(2))), torch.cat((mask, mask.flip(2)))
-    # The mask's own values are shown where it is soft, as in the edit itself.
+    # A soft mask is passed on with its own values, as in the edit itself.
     condition = inpaint_condition(*both, model.encode, model.latent_scale)
     tensors = {
         "pictures": (condition.latent * model.latent_scale).half(),
@@ -153,7 +152,7 @@ def _encode(
 def _encode_texts(
     captions: list[str], model: TrainableModel, folder: Path, accelerator: Accelerator
 ) -> dict[str, Path]:
-    """The file of every caption's embedding; the processes write them in turns."""
+    """Return the file of each caption's embedding; the processes divide the writing."""
     places = {
         text: _place(
             folder / "texts", hashlib.sha256(f"1 {model.text_key} {text}".encode()).hexdigest()
@@ -162,7 +161,7 @@ def _encode_texts(
     }
     own = captions[accelerator.process_index :: accelerator.num_processes]
     missing = [text for text in own if not places[text].exists()]
-    # Prompts are read in windows; one window is what the paper trains on (77 tokens).
+    # The paper trains on one window of the text encoder (77 tokens).
     length = model.encode_text([""]).shape[1]
     starts = range(0, len(missing), CAPTIONS_AT_ONCE)
     for start in tqdm(starts, desc="captions", disable=not _shown(starts, accelerator)):
@@ -178,5 +177,5 @@ def _shown(work: Iterable, accelerator: Accelerator) -> bool:
 
 
 def _place(folder: Path, key: str) -> Path:
-    """A file among at most 256 folders: a hundred thousand files in one are slow to list."""
+    """The file of a key, in one of 256 folders: a folder of a hundred thousand files is slow."""
     return folder / key[:2] / f"{key}.safetensors"

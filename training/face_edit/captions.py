@@ -9,7 +9,7 @@ from collections.abc import Collection
 CAPTIONS = 10
 
 _MEDIA = ("a photo of", "a portrait of", "a close-up photo of", "a photograph of the face of", "")
-# Attributes that are said with "with ..."; each has one wording or several.
+# Attributes that follow "with ...", each with one or more wordings.
 _WITH = {
     "5_o_Clock_Shadow": ("stubble", "a five o'clock shadow"),
     "Arched_Eyebrows": ("arched eyebrows",),
@@ -44,13 +44,13 @@ _WITH = {
     "Wearing_Necklace": ("a necklace",),
     "Wearing_Necktie": ("a necktie", "a tie"),
 }
-# Attributes that are said before the noun. "Attractive" is a judgement and "No_Beard" the usual
-# case: neither is said.
+# Attributes that stand before the noun. "Attractive" (a judgement) and "No_Beard" (the usual case)
+# are not mentioned.
 _BEFORE = {"Smiling": "smiling", "Bald": "bald", "Chubby": "chubby", "Blurry": "blurred"}
 
 
 def write_captions(attributes: Collection[str], name: str) -> list[str]:
-    """CAPTIONS captions of a picture with these attributes, each naming some of them.
+    """Return CAPTIONS captions of a picture with these attributes; each names some of them.
 
     The same name and attributes give the same captions on every machine.
     """

@@ -1,7 +1,7 @@
-"""Every choice of a face-edit training; the defaults are the paper's.
+"""The settings of a face-edit training; the defaults are the paper's.
 
 Kang et al., "High-Fidelity Face Swap via Prompt-Driven Inpainting and Pixel-Level Background
-Preservation", section 4.1. Where the paper is silent the help text says so.
+Preservation", section 4.1. The help texts name settings that are not in the paper.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ...models.face_classes import expand_parts
+from ...models.user_input import require_choice
 
 
 def _option(default: Any, text: str, choices: tuple[str, ...] | None = None) -> Any:
@@ -22,11 +23,11 @@ def _option(default: Any, text: str, choices: tuple[str, ...] | None = None) -> 
 
 @dataclass(frozen=True)
 class FaceEditConfig:
-    """Settings of one training run; see each field's help."""
+    """Settings of one training run; each field's help describes it."""
 
     size: int = _option(512, "width and height of the training pictures in pixels")
     batch: int = _option(16, "pictures in one step, over all processes")
-    micro_batch: int = _option(0, "pictures at once on one device; 0 takes its whole share")
+    micro_batch: int = _option(0, "pictures at once on one device; 0 takes them all at once")
     epochs: int = _option(10, "how often each picture is seen")
     steps: int = _option(0, "steps in all; 0 counts them from the epochs")
     seed: int = _option(42, "seed of the split and of every random draw")
@@ -34,21 +35,21 @@ class FaceEditConfig:
     adapter_learning_rate: float = _option(1e-4, "AdamW's rate for the text adapter")
     weight_decay: float = _option(1e-2, "AdamW's weight decay (not in the paper)")
     schedule: str = _option(
-        "constant", "the rates' course (not in the paper)", ("constant", "cosine")
+        "constant", "schedule of the learning rates (not in the paper)", ("constant", "cosine")
     )
     warm_up: int = _option(0, "steps of linear warm-up (not in the paper)")
-    gradient_clip: float = _option(1.0, "largest norm of the gradient (not in the paper)")
+    gradient_clip: float = _option(1.0, "maximum norm of the gradient (not in the paper)")
     loss: str = _option(
         "mask-weighted", "mask-weighted as in equations 4-5, or plain", ("mask-weighted", "plain")
     )
     alpha: float = _option(0.05, "the background's weight in the loss")
     adapter: bool = _option(True, "train the face-aware text adapter")
-    adapter_strength: float = _option(0.3, "lambda, how strongly the adapter acts")
-    flip: float = _option(0.5, "how often picture and mask are mirrored together")
-    caption_dropout: float = _option(0.0, "how often a caption is left empty (not in the paper)")
-    parts: tuple[str, ...] = _option(("face",), "what the mask covers: presets and classes")
-    mask_sigma: float = _option(0.0, "softness of the mask the UNet sees, in pixels; 0 is binary")
-    evaluation_share: float = _option(1 / 3, "share of the pictures kept for evaluation")
+    adapter_strength: float = _option(0.3, "lambda, the strength of the adapter")
+    flip: float = _option(0.5, "probability that picture and mask are mirrored")
+    caption_dropout: float = _option(0.0, "probability of an empty caption (not in the paper)")
+    parts: tuple[str, ...] = _option(("face",), "what the mask covers: presets, face classes")
+    mask_sigma: float = _option(0.0, "softness of the UNet's mask in pixels; 0 is binary")
+    evaluation_share: float = _option(1 / 3, "fraction of the pictures kept for evaluation")
     prediction: str = _option(
         "auto", "what the UNet predicts; auto asks the model", ("auto", "epsilon", "v_prediction")
     )
@@ -57,20 +58,19 @@ class FaceEditConfig:
         "precision of the computation and of frozen weights; auto is accelerate's",
         ("auto", "fp32", "fp16", "bf16"),
     )
-    gradient_checkpointing: bool = _option(False, "compute activations twice, to save memory")
+    gradient_checkpointing: bool = _option(False, "recompute activations to save memory")
     save_every: int = _option(500, "steps between checkpoints")
     validate_every: int = _option(500, "steps between validation pictures; 0 draws none")
-    validation_images: int = _option(4, "how many pictures a validation edits")
+    validation_images: int = _option(4, "number of pictures that a validation edits")
     validation_steps: int = _option(20, "sampling steps of a validation picture")
-    bad_data: str = _option("skip", "what a damaged example does to the run", ("skip", "stop"))
-    workers: int = _option(0, "processes that read batches ahead")
+    bad_data: str = _option("skip", "what to do about a damaged example", ("skip", "stop"))
+    workers: int = _option(0, "number of processes that load batches")
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             choices = field.metadata["choices"]
-            value = getattr(self, field.name)
-            if choices and value not in choices:
-                raise ValueError(f"{field.name} is {value!r}; choose one of {', '.join(choices)}.")
+            if choices:
+                require_choice(field.name, getattr(self, field.name), choices)
         for name in ("size", "batch", "save_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
@@ -81,12 +81,12 @@ class FaceEditConfig:
         expand_parts(self.parts)
 
     def to_dict(self) -> dict[str, Any]:
-        """Names and values, as JSON knows them."""
+        """The settings as a dictionary that JSON can hold."""
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FaceEditConfig:
-        """Raises ValueError for a name that is no setting."""
+        """Make settings of names and values; raises ValueError for an unknown name."""
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := set(values) - known:
             raise ValueError(
@@ -100,7 +100,7 @@ class FaceEditConfig:
 
     @classmethod
     def read(cls, path: Path) -> dict[str, Any]:
-        """Settings in a JSON file, checked; raises ValueError for a file that has other content."""
+        """Read and check the settings in a JSON file; raises ValueError for other content."""
         try:
             values = json.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:

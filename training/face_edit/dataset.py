@@ -1,8 +1,8 @@
 """Training pictures on disk: CelebAMask-HQ as it is published, the renderer's export (the same
 layout), or any folder of pictures with captions beside them.
 
-A folder of pictures: NAME.png (or .jpg, .jpeg, .webp), NAME.txt with one caption a line, and where
-there is one the mask NAME.mask.png or masks/NAME.png. Without a mask the face is parsed.
+Such a folder holds NAME.png (or .jpg, .jpeg, .webp), NAME.txt with one caption on each line and,
+optionally, the mask NAME.mask.png or masks/NAME.png. Without a mask the face parser makes one.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps
 from torch import Tensor
 
 from ...models.face_classes import CLASSES, expand_parts
 from ...models.face_parser import FaceParser
+from ...models.picture_files import BadPicture, read_mask, read_picture
 from ...techniques.face_mask import face_mask
-from ..world.export import (
+from ...world.export import (
     ATTRIBUTE_FILE,
     CAPTION_FILE,
     IMAGES,
@@ -33,19 +33,20 @@ from ..world.export import (
 from .captions import write_captions
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-# CelebAMask-HQ spells the parts its own way.
+# The classes by their names in CelebAMask-HQ's files.
 _FILE_NAMES = dict(zip(CLASSES[1:], PARTS, strict=True))
 
 
 class BadExample(ValueError):
-    """One example that cannot be used; the text is one line that names the file."""
+    """An example cannot be used; the message is one line that names its file."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A picture on disk: its name, file, mask files (none: the face is parsed) and captions.
+    """A picture on disk: its name, file, mask files and captions.
 
-    problem, where it is not empty, says why the example cannot be used.
+    Without mask files the face parser makes the mask. A problem that is not empty says why the
+    example cannot be used.
     """
 
     name: str
@@ -55,7 +56,7 @@ class Example:
     problem: str = ""
 
     def content_key(self, settings: str) -> str:
-        """SHA-256 of the files' content and of the settings that the result depends on."""
+        """SHA-256 of the files' contents and of the settings that the latents depend on."""
         digest = hashlib.sha256(settings.encode())
         for file in (self.image, *self.masks):
             digest.update(hashlib.sha256(_read_bytes(file)).digest())
@@ -63,10 +64,10 @@ class Example:
 
 
 def read_dataset(folder: Path, parts: Iterable[str] = ("face",)) -> list[Example]:
-    """All examples below `folder` in the order of their names, whichever layout it has.
+    """Read the examples of a folder of either layout, in the order of their names.
 
-    Raises FileNotFoundError for a folder that is not there, and ValueError for one without
-    pictures or, in CelebAMask-HQ's layout, without captions and attributes.
+    Raises FileNotFoundError when the folder does not exist, and ValueError when it holds no
+    pictures or, in CelebAMask-HQ's layout, neither captions nor attributes.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -92,9 +93,9 @@ def read_dataset(folder: Path, parts: Iterable[str] = ("face",)) -> list[Example
 def split_dataset(
     examples: list[Example], evaluation_share: float, seed: int
 ) -> tuple[list[Example], list[Example]]:
-    """Training and evaluation examples: the same lists on every machine.
+    """Split examples into those for training and those for evaluation, alike on every machine.
 
-    The order is that of the names' hashes, so it depends on no random number generator.
+    They are ordered by the hashes of their names, without a random number generator.
     """
 
     def rank(example: Example) -> bytes:
@@ -108,13 +109,17 @@ def split_dataset(
 def load_example(
     example: Example, size: int, parts: Iterable[str], parser: FaceParser | None
 ) -> tuple[Tensor, Tensor]:
-    """Picture [size, size, 3] and binary mask [size, size] in 0..1.
+    """Load a picture [size, size, 3] in 0..1 and its binary mask [size, size].
 
-    A picture that is not square is cut to the square around the mask. Raises BadExample.
+    A picture that is not square is cropped to a square around the mask. Raises BadExample.
     """
     if example.problem:
         raise BadExample(example.problem)
-    image = _as_tensor(_open(example.image, "RGB")).movedim(-1, 0)[None]
+    try:
+        pixels = np.array(read_picture(example.image))
+    except (BadPicture, OSError) as error:
+        raise BadExample(str(error)) from error
+    image = torch.from_numpy(pixels).float().movedim(-1, 0)[None] / 255
     height, width = image.shape[-2:]
     if example.masks:
         mask = torch.zeros(1, 1, height, width)
@@ -160,7 +165,7 @@ def _read_celeba(folder: Path, images: list[Path], parts: frozenset[str]) -> lis
 
 
 def _celeba_captions(folder: Path) -> dict[str, list[str]]:
-    """Captions by picture: the renderer's own where it wrote them, else from the attributes."""
+    """Captions by picture: the renderer's own if it wrote them, else made of the attributes."""
     written, attributes = folder / CAPTION_FILE, folder / ATTRIBUTE_FILE
     if written.is_file():
         records = [json.loads(line) for line in written.read_text(encoding="utf-8").splitlines()]
@@ -220,21 +225,12 @@ def _read_bytes(path: Path) -> bytes:
         raise BadExample(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def _open(path: Path, mode: str) -> Image.Image:
-    try:
-        with Image.open(path) as file:
-            return ImageOps.exif_transpose(file).convert(mode)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BadExample(f"{path}: not a readable picture ({error})") from error
-
-
-def _as_tensor(picture: Image.Image) -> Tensor:
-    return torch.from_numpy(np.array(picture)).float() / 255
-
-
 def _read_mask(path: Path, height: int, width: int, image: Path) -> Tensor:
-    """A mask file as [1, 1, height, width]; it may be larger or smaller, but not of other shape."""
-    mask = _as_tensor(_open(path, "L"))[None, None]
+    """Read a mask file as [1, 1, height, width]; its size may differ, its aspect ratio may not."""
+    try:
+        mask = torch.from_numpy(read_mask(path))[None, None]
+    except (BadPicture, OSError) as error:
+        raise BadExample(str(error)) from error
     rows, columns = mask.shape[-2:]
     if abs(rows * width - columns * height) > 0.01 * rows * width:
         raise BadExample(

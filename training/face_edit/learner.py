@@ -1,4 +1,4 @@
-"""What learns: the UNet's K/V projections and the face-aware text adapter, as one module."""
+"""The module that is trained: the UNet's K/V projections and the face-aware text adapter."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .config import FaceEditConfig
 
 
 class FaceEditLearner(nn.Module):
-    """The loss of a batch; its parameters with gradients are the K/V projections and the adapter.
+    """Computes the loss of a batch; only the K/V projections and the adapter have gradients.
 
     Kang et al., "High-Fidelity Face Swap via Prompt-Driven Inpainting and Pixel-Level Background
-    Preservation", equations 4-9. Frozen weights are kept in `dtype`, learning ones in float32.
+    Preservation", equations 4-9. Frozen weights are in `dtype`, trained ones in float32.
     """
 
     def __init__(self, model: TrainableModel, config: FaceEditConfig, dtype: torch.dtype) -> None:
@@ -26,7 +26,7 @@ class FaceEditLearner(nn.Module):
             if not parameter.requires_grad:
                 parameter.data = parameter.data.to(dtype)
         random = torch.random.get_rng_state()
-        torch.manual_seed(config.seed)
+        torch.manual_seed(config.seed % 2**64)
         self.adapter = FaceAwareTextAdapter(model.width) if config.adapter else None
         torch.random.set_rng_state(random)
         self.config = config
@@ -35,7 +35,7 @@ class FaceEditLearner(nn.Module):
         self.register_buffer("alphas", 1 / (1 + model.schedule.sigmas**2), persistent=False)
 
     def predict(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The network's prediction and what it should be, both [B, 4, h, w]."""
+        """The network's prediction and its target, both [B, 4, h, w]."""
         alpha = self.alphas[batch.timesteps].view(-1, 1, 1, 1)
         noisy = alpha.sqrt() * batch.latents + (1 - alpha).sqrt() * batch.noise
         shown = torch.cat((noisy, batch.concat), dim=1)

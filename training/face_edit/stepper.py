@@ -10,6 +10,7 @@ import torch
 from accelerate import Accelerator
 
 from ...engines.trainable import TrainableModel
+from ...models.user_input import require_choice
 from .batches import Batch
 from .config import FaceEditConfig
 from .learner import FaceEditLearner
@@ -18,19 +19,18 @@ PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat
 
 
 def precision_of(config: FaceEditConfig) -> torch.dtype:
-    """What to compute in: the configuration's choice, or that of `accelerate launch`."""
+    """The precision to compute in: the configuration's, or that of `accelerate launch`."""
     chosen = config.precision
     if chosen == "auto":
         chosen = os.environ.get("ACCELERATE_MIXED_PRECISION", "no").replace("no", "fp32")
-    if chosen not in PRECISIONS:
-        raise ValueError(f"precision {chosen!r} is not known; choose {', '.join(PRECISIONS)}.")
+    require_choice("precision", chosen, PRECISIONS)
     return PRECISIONS[chosen]
 
 
 class Stepper:
     """The learner of a model, spread over the processes, with its optimizer.
 
-    Two rates of AdamW: one for the K/V projections, one for the adapter.
+    The optimizer is AdamW, with one rate for the K/V projections and one for the adapter.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Stepper:
         self.scaler = torch.amp.GradScaler(accelerator.device.type, enabled=fp16)
 
     def take(self, batch: Batch, rate: float = 1.0) -> float:
-        """Learn from this process's share of a batch, at `rate` of the peak rates.
+        """Take a step on this process's part of a batch, at `rate` times the peak rates.
 
         Returns the loss of the whole batch, over all processes.
         """
@@ -77,6 +77,6 @@ class Stepper:
         return float(accelerator.reduce(total, "mean"))
 
     def autocast(self) -> AbstractContextManager:
-        """The precision of the computation."""
+        """The context in which the network computes in its precision."""
         enabled = self.dtype != torch.float32
         return torch.autocast(self.accelerator.device.type, self.dtype, enabled=enabled)

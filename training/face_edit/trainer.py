@@ -1,7 +1,7 @@
-"""The training loop of the face editor, on one device or many, that survives being killed.
+"""The training loop of the face editor, on one or more devices; a killed run can be resumed.
 
-A run's folder holds run.json (what is trained, on what), losses.jsonl and losses.png, losses.pt
-(the last checkpoint), TensorBoard's files, the validation pictures and in the end
+A run's folder holds run.json (the model, data and settings), losses.jsonl and losses.png,
+losses.pt (the last checkpoint), TensorBoard's files, the validation pictures and, at the end,
 face_edit.safetensors.
 """
 
@@ -39,7 +39,7 @@ from .validation import draw_validation
 
 RESULT = "face_edit.safetensors"
 SETTINGS = "run.json"
-# Settings that a resumed run may have otherwise: none of them changes a step.
+# Settings that may differ in a resumed run, since none of them changes a step.
 _FREE = ("epochs", "steps", "save_every", "validate_every", "validation_images", "workers")
 PNG_EVERY = 50
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Progress:
-    """One finished step of `steps`: its loss, seconds, memory in MiB, and all losses so far."""
+    """A finished step out of `steps`: its loss, seconds, memory in MiB, and all losses so far."""
 
     step: int
     steps: int
@@ -58,7 +58,7 @@ class Progress:
 
 
 def make_accelerator(cpu: bool = False) -> Accelerator:
-    """Accelerate with its own mixed precision off: `FaceEditConfig.precision` decides it."""
+    """Make an Accelerator without mixed precision: `FaceEditConfig.precision` decides it."""
     return Accelerator(cpu=cpu, mixed_precision="no")
 
 
@@ -73,14 +73,14 @@ def train_face_edit(
     resume: bool = False,
     on_step: Callable[[Progress], None] | None = None,
 ) -> tuple[Path, list[float]]:
-    """Train on the training split of `dataset`; returns the result's file and the losses.
+    """Train on the training split of `dataset`; return the result's file and the losses.
 
-    on_step is called after every step on the main process; what it raises ends the run, with a
-    checkpoint of that step. Raises ValueError or FileNotFoundError for bad data or settings, or
+    on_step is called after every step on the main process. If it raises, the run ends with a
+    checkpoint of that step. Raises ValueError or FileNotFoundError for bad data or settings, and
     for a folder that holds another run.
     """
     accelerator = accelerator or make_accelerator()
-    _check_shares(config, accelerator.num_processes)
+    _check_batch(config, accelerator.num_processes)
     folder, cache = Path(folder), Path(cache or Path(folder) / "cache")
     training, evaluation = split_dataset(
         read_dataset(dataset, config.parts), config.evaluation_share, config.seed
@@ -140,7 +140,7 @@ class _Trainer:
             self.checkpointed["adapter"] = self.learner.adapter
 
     def train(self) -> list[float]:
-        """Take every step that is left; returns the losses of all."""
+        """Take the steps that are left; return the losses of all steps."""
         run, main = self.run, self.accelerator.is_main_process
         first = restore_checkpoint(run, self.checkpointed)
         if main:
@@ -155,11 +155,12 @@ class _Trainer:
                 stack.callback(board.close)
             for step in range(first, run.steps):
                 begun = time.monotonic()
-                loss = self.stepper.take(next(batches), self._rate(step))
+                with self._kept_if_stopped(step, first):
+                    loss = self.stepper.take(next(batches), self._rate(step))
                 seconds = time.monotonic() - begun
-                if main:
+                memory = memory_in_use(self.accelerator.device)
+                if curve:
                     losses.append(loss)
-                    memory = memory_in_use(self.accelerator.device)
                     record = {"step": step, "loss": loss, "seconds": round(seconds, 3)}
                     curve.write(json.dumps(record) + "\n")
                     curve.flush()
@@ -175,11 +176,11 @@ class _Trainer:
                 if main and (last or (step + 1) % PNG_EVERY == 0):
                     picture = draw_curve(range(len(losses)), losses)
                     Image.fromarray(picture).save(run.folder / "losses.png")
-                if main and self._validates(step + 1, last):
-                    self._validate(step + 1, board)
-                if main and self.on_step:
-                    progress = Progress(step + 1, run.steps, loss, seconds, memory, losses)
-                    self._report(progress, saved)
+                with self._kept_if_stopped(step + 1, step + 1 if saved else first):
+                    if main and self._validates(step + 1, last):
+                        self._validate(step + 1, board)
+                    if main and self.on_step is not None:
+                        self.on_step(Progress(step + 1, run.steps, loss, seconds, memory, losses))
         return losses
 
     def result(self) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
@@ -206,7 +207,7 @@ class _Trainer:
         )
 
     def _rate(self, step: int) -> float:
-        """The share of the peak learning rates at `step`."""
+        """The fraction of the peak learning rates at `step`."""
         config = self.config
         if config.schedule == "cosine":
             return cosine_rate(step, self.run.steps, max(1, config.warm_up))
@@ -232,18 +233,25 @@ class _Trainer:
         if board:
             board.add_image("validation", picture, done, dataformats="HWC")
 
-    def _report(self, progress: Progress, saved: bool) -> None:
+    @contextlib.contextmanager
+    def _kept_if_stopped(self, done: int, saved: int) -> Iterator[None]:
+        """Save what `done` steps learned, of which `saved` are saved, when the block raises.
+
+        The callback may stop the run, and ComfyUI's layers do when the user interrupts it; both
+        leave the weights as the last whole step made them.
+        """
         try:
-            self.on_step(progress)
+            yield
+        except KeyboardInterrupt:  # perhaps in the middle of an update
+            raise
         except BaseException:
-            # Whoever watches may stop the run; what it has learned so far is kept.
-            if not saved:
-                save_checkpoint(self.run, progress.step, self.checkpointed)
+            if self.accelerator.is_main_process and done > saved:
+                save_checkpoint(self.run, done, self.checkpointed)
             raise
 
 
 class _Projections:
-    """The K/V weights as a part of a checkpoint."""
+    """The K/V weights in the form that a checkpoint holds."""
 
     def __init__(self, projections: dict[str, torch.nn.Parameter]) -> None:
         self.projections = projections
@@ -258,7 +266,7 @@ class _Projections:
 
 
 def memory_in_use(device: torch.device) -> float:
-    """MiB in use: the most so far on a GPU, what the process holds now on a CPU (0: unknown)."""
+    """MiB in use: a GPU's peak so far, or the process's current memory on a CPU (0: unknown)."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     pages = Path("/proc/self/statm")
@@ -267,12 +275,12 @@ def memory_in_use(device: torch.device) -> float:
     return int(pages.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def _check_shares(config: FaceEditConfig, processes: int) -> None:
-    share, left = divmod(config.batch, processes)
-    if left or not share or (config.micro_batch and share % config.micro_batch):
+def _check_batch(config: FaceEditConfig, processes: int) -> None:
+    part, left = divmod(config.batch, processes)
+    if left or not part or (config.micro_batch and part % config.micro_batch):
         raise ValueError(
-            f"A batch of {config.batch} cannot be shared by {processes} processes in micro-batches "
-            f"of {config.micro_batch or share}: choose numbers that divide it."
+            f"A batch of {config.batch} cannot be split over {processes} processes in "
+            f"micro-batches of {config.micro_batch or part}: choose numbers that divide it."
         )
 
 
@@ -281,7 +289,7 @@ def _steps(config: FaceEditConfig, examples: int) -> int:
 
 
 def _claim(folder: Path, about: dict[str, Any], resume: bool, accelerator: Accelerator) -> None:
-    """Mark the folder as this run's, or check that it is; raises ValueError where it is not."""
+    """Mark the folder as this run's; raises ValueError if it belongs to another run."""
     marker = folder / SETTINGS
     found = json.loads(marker.read_text(encoding="utf-8")) if marker.exists() else None
     accelerator.wait_for_everyone()
@@ -318,9 +326,9 @@ def _read_curve(path: Path) -> list[dict]:
 
 
 def _tensorboard(folder: Path, first: int):
-    """A TensorBoard writer; None, with one line, where TensorBoard is not installed."""
+    """A TensorBoard writer, or None and a logged line where TensorBoard is not installed."""
     if not is_tensorboard_available():
-        log.info("TensorBoard is not installed: the curve is in losses.jsonl and losses.png alone")
+        log.info("TensorBoard is not installed: the curve is only in losses.jsonl and losses.png")
         return None
     from torch.utils.tensorboard import SummaryWriter
 

@@ -1,12 +1,12 @@
-"""Pictures that show how far a training has come: the same edits from the same noise each time."""
+"""Validation pictures: the same edits from the same noise each time, to compare over training."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from ...engines.interface import Denoiser
-from ...engines.sampling import add_noise, masked, sample_euler, seeded_noise
+from ...diffusion.interface import Denoiser
+from ...diffusion.sampling import add_noise, masked, sample_euler, seeded_noise
 from ...engines.trainable import TrainableModel
 from ...techniques.text_adapter import adapt_text
 from .cache import Cache, read_latents, read_text
@@ -24,9 +24,9 @@ def draw_validation(
     steps: int,
     device: torch.device,
 ) -> Tensor:
-    """Two rows [2 S, N S, 3] in 0..1: the pictures as the VAE gives them back, and their edits.
+    """Draw two rows [2 S, N S, 3] in 0..1: the pictures decoded by the VAE, and their edits.
 
-    Each is edited with its own first caption, so the edit should show a face of that description.
+    Each picture is edited with its first caption, so the edit should show a face that fits it.
     """
     stored = [read_latents(example) for example in cache.examples]
     latents = torch.stack([item["pictures"][0] for item in stored]).to(device)
@@ -50,7 +50,7 @@ def draw_validation(
 def _denoiser(
     learner: FaceEditLearner, model: TrainableModel, text: Tensor, concat: Tensor
 ) -> Denoiser:
-    """The learning network under guidance; text [2 B, T, d] holds positive, then negative ones."""
+    """The trained network with guidance; text [2 B, T, d] holds positive, then negative prompts."""
 
     def denoise(x: Tensor, sigma: Tensor, **_) -> Tensor:
         level = sigma.view(-1, 1, 1, 1)

@@ -1,7 +1,7 @@
-"""Stage apart from the recipe: the judge of prompt following, in `evaluation/assets`.
+"""The judge of prompt following in `evaluation/assets`; its training is not part of the recipe.
 
-It learns from people on whom no starter model is trained (split "validation") and is scored on
-others (split "test"), so that it owes nothing to the models that it judges. To make it again:
+It is trained on people on whom no starter model is trained (split "validation") and scored on
+others (split "test"), so that it is independent of the models that it judges. To train it:
 python -m visage.training.starter.attribute_classifier WORK
 """
 
@@ -19,18 +19,18 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from ...evaluation.attribute_classifier import (
+from ...models.attribute_classifier import (
     ATTRIBUTES,
     VIEW,
     AttributeClassifier,
     align,
 )
 from ...models.checkpoints import write_weights
+from ...world import portrait
+from ...world.circumstance import HAIR_COLOURS, LIPSTICKS, sample_circumstance
+from ...world.identity import sample_person
+from ...world.portrait import person_of, render
 from ..loop import AveragedWeights, Run, cosine_rate, train
-from ..world import portrait
-from ..world.circumstance import HAIR_COLOURS, LIPSTICKS, sample_circumstance
-from ..world.identity import sample_person
-from ..world.portrait import person_of, render
 
 SEED = 1117
 PEOPLE = 3000
@@ -39,11 +39,11 @@ BATCH = 64
 LEARNING_RATE = 2e-3
 HELD_OUT = 300
 STORED = 96
-"""Views are kept at this size, so that a random part of one still has the network's 64 px."""
+"""Side of the stored views in pixels; a random part of one still has the network's 64 px."""
 
 
 def _render_example(number: int):
-    """A photograph-like portrait in which rare attributes are as frequent as common ones."""
+    """A photograph-like portrait whose rare attributes are as frequent as common ones."""
     rng = np.random.default_rng([SEED, number])
     seed = 7_000_000 + number
     person = sample_person(person_of(number, "validation"))
@@ -63,7 +63,7 @@ def _truth(traits: dict) -> list[bool]:
 
 
 def render_examples(count: int, folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Views uint8 [N, 96, 96, 3] and truth bool [N, 10]; kept in `folder`."""
+    """Render views uint8 [N, 96, 96, 3] and their truth bool [N, 10]; both are kept in `folder`."""
     path = folder / f"views_{count}.npz"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -79,7 +79,7 @@ def render_examples(count: int, folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _vary(view: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """float32 [64, 64, 3] in 0..1: moved, turned, mirrored, and as soft as an edit may come out."""
+    """A view as float32 [64, 64, 3] in 0..1, randomly moved, turned, mirrored and blurred."""
     turn = cv2.getRotationMatrix2D(
         (STORED / 2, STORED / 2),
         float(rng.normal(0, 4)),
@@ -99,14 +99,14 @@ def _vary(view: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def train_classifier(work: Path) -> AttributeClassifier:
-    """Train the judge, or go on where a run in `work` was stopped."""
+    """Train the judge, or resume the training in `work`."""
     views, truth = render_examples(PEOPLE, work)
     torch.manual_seed(SEED)
     network = AttributeClassifier()
     average = AveragedWeights(network, 0.99)
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=0.02)
-    # Attributes as frequent as their absence, so that the threshold of 0.5 is a fair one.
-    share = torch.from_numpy(truth.mean(0)).float()
+    # Presence and absence weigh the same, so that 0.5 is the right threshold.
+    fraction = torch.from_numpy(truth.mean(0)).float()
     run = Run(work, "attribute_classifier", STEPS)
 
     def take_step(step: int) -> dict[str, float]:
@@ -118,7 +118,7 @@ def train_classifier(work: Path) -> AttributeClassifier:
         for group in optimizer.param_groups:
             group["lr"] = LEARNING_RATE * cosine_rate(step, run.steps)
         logits = network(shown)
-        weight = torch.where(target > 0, 0.5 / share, 0.5 / (1 - share))
+        weight = torch.where(target > 0, 0.5 / fraction, 0.5 / (1 - fraction))
         loss = F.binary_cross_entropy_with_logits(logits, target, weight)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -146,7 +146,7 @@ def held_out_accuracy(network: AttributeClassifier, count: int) -> dict[str, flo
 
 
 def save_classifier(network: AttributeClassifier, path: Path) -> None:
-    """Write the judge in fp16, over an earlier one."""
+    """Write the judge in fp16; an earlier file is replaced."""
     weights: dict[str, Tensor] = {
         name: value.half().contiguous() if value.is_floating_point() else value
         for name, value in network.state_dict().items()
@@ -156,7 +156,7 @@ def save_classifier(network: AttributeClassifier, path: Path) -> None:
 
 
 def main() -> None:
-    """Train the judge in WORK; leaves it there with its held-out accuracy."""
+    """Train the judge in the folder WORK and write it there with its held-out accuracy."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("work", type=Path, help="folder for checkpoints and results")
     work = parser.parse_args().work

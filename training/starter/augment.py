@@ -1,4 +1,4 @@
-"""Random views of pictures for the starter's stages, drawn from an explicit generator."""
+"""Random augmentation of the starter's training pictures, with an explicit generator."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def random_crop(picture: np.ndarray, size: int, scale: float, rng: np.random.Gen
 
 
 def jitter_colour(picture: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
-    """Return float32 `picture` in 0..1 with its light, contrast and colours changed."""
+    """Return float32 `picture` in 0..1 with random changes of light, contrast and colours."""
     picture = picture ** np.float32(np.exp(rng.normal(0, 0.25 * strength)))
     grey = picture.mean(axis=2, keepdims=True)
     saturation = np.float32(np.exp(rng.normal(0, 0.35 * strength)))
@@ -46,7 +46,7 @@ def jitter_colour(picture: np.ndarray, rng: np.random.Generator, strength: float
 
 
 def degrade(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return float32 `picture` blurred, made coarse, noisy or compressed, as photographs are."""
+    """Return float32 `picture` with a photograph's blur, low resolution, noise or compression."""
     size = picture.shape[0]
     if rng.random() < 0.35:
         picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.4, 2.2)))
@@ -63,5 +63,5 @@ def degrade(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
             np.clip(picture * 255, 0, 255).astype(np.uint8),
             [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))],
         )[1]
-        picture = cv2.imdecode(coded, cv2.IMREAD_COLOR).astype(np.float32) / 255
+        picture = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.float32) / 255
     return np.clip(picture, 0, 1)

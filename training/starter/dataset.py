@@ -1,4 +1,4 @@
-"""The starter's pictures: rendered once to memory-mapped arrays that every stage reads."""
+"""The starter's training pictures, rendered once into memory-mapped arrays for all stages."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ..world import portrait
-from ..world.parallel import draw_in_parallel
+from ...world import portrait
+from ...world.parallel import draw_in_parallel
 
 CHUNK = 50
-# Photographs that scikit-image bundles, in colour, without people; the others stay unseen.
+# Colour photographs without people that scikit-image bundles; no other ones are trained on.
 TRAINING_PHOTOGRAPHS = (
     "rocket",
     "retina",
@@ -55,7 +55,7 @@ def _render_chunk(job: tuple[str, int, int, int]):
 
 
 def render_set(folder: Path, split: str, count: int, size: int, workers: int = 2) -> None:
-    """Render `count` portraits of `split` into `folder`; finished chunks are not made again."""
+    """Render `count` portraits of `split` into `folder`; finished chunks are kept."""
     parts = folder / f"{split}_parts"
     parts.mkdir(parents=True, exist_ok=True)
     starts = range(0, count, CHUNK)

@@ -1,4 +1,4 @@
-"""Write the trained stages as one diffusers pipeline folder with the other starter files in it."""
+"""Write the trained stages as a diffusers pipeline folder that holds the other starter files."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from .vae import preview_factors
 def export(settings: Mapping[str, Any], work: Path, out: Path) -> Path:
     """Export every stage to `out` (which must not exist yet) in fp16 and return the folder.
 
-    The embedder, the detector and the image encoder, which the pipeline is whole without, come
-    along where `work` holds them.
+    The embedder, the detector and the image encoder are optional: they are exported if `work` holds
+    them.
     """
     if out.exists():
         raise ValueError(f"{out} exists already. Move it away or name another folder with --out.")
     recipe = Recipe(settings, work)
-    # Halving the pipeline below changes the networks in place; the differences come first.
+    # Taken first, because the networks are converted to half precision in place below.
     kv, adapter = recipe.face_edit
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as temporary:
@@ -50,10 +50,10 @@ def export(settings: Mapping[str, Any], work: Path, out: Path) -> Path:
         shutil.rmtree(folder / "tokenizer")
         shutil.copytree(work / "tokenizer", folder / "tokenizer")
         size = recipe.settings["face_parser"]["input_size"]
-        _write_network(recipe.face_parser, "face_parser", folder, {"visage.input_size": str(size)})
+        write_network(recipe.face_parser, "face_parser", folder, {"visage.input_size": str(size)})
         for name in ("face_embedder", "face_detector"):
             if (work / f"{name}.pt").exists():
-                _write_network(getattr(recipe, name), name, folder, {})
+                write_network(getattr(recipe, name), name, folder, {})
         if (work / "image_encoder.pt").exists():
             recipe.image_encoder.half().save_pretrained(folder / "image_encoder")
         _write_face_edit(recipe.settings["face_edit"], kv, adapter, folder)
@@ -69,12 +69,14 @@ def _half(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     }
 
 
-def _write_network(
+def write_network(
     network: torch.nn.Module, kind: str, folder: Path, metadata: Mapping[str, str]
 ) -> None:
-    (folder / kind).mkdir()
+    """Write a stage's network in half precision as `folder`/`kind`/model.safetensors."""
+    (folder / kind).mkdir(exist_ok=True)
     weights = _half(network.state_dict())
-    write_weights(folder / kind / "model.safetensors", weights, {"visage.kind": kind, **metadata})
+    path = folder / kind / "model.safetensors"
+    write_weights(path, weights, {"visage.kind": kind, **metadata}, overwrite=True)
 
 
 def _write_face_edit(settings: Mapping[str, Any], kv, adapter, folder: Path) -> None:

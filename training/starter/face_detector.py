@@ -1,4 +1,4 @@
-"""Stage: the face detector, on rendered people in front of photographs and in rendered scenes."""
+"""Stage: the face detector, trained on rendered people and scenes and on photographs."""
 
 from __future__ import annotations
 
@@ -12,25 +12,30 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...models.face_detector import STRIDE, DetectorNetwork
+from ...models.face_detector import STRIDE, DetectorNetwork, FaceDetector
 from ...models.small_network import as_pixels
-from ..loop import AveragedWeights, Run, descend, train, trapezoid_rate
-from ..world import portrait_landmarks
-from ..world.labels import face_box
+from ...world import portrait_landmarks
+from ...world.labels import face_box
+from ..loop import AveragedWeights, Run, optimizer_step, train, trapezoid_rate
 from .augment import degrade, jitter_colour
 from .dataset import PortraitSet, photographs
+from .photo_labels import OVAL, is_plausible, polygon
+from .photographs import Photograph
 from .scenes import SceneSet
 
-SMALLEST_FACE, LARGEST_FACE = 14.0, 84.0
-"""Faces beyond these are neither right nor wrong: another level of the pyramid sees them better."""
-LEAST_VISIBLE = 0.6
+MIN_FACE, MAX_FACE = 14.0, 84.0
+"""Sizes in pixels of faces to detect; others are ignored, as a level of the pyramid has them."""
+MIN_VISIBLE = 0.6
 MIRRORED = [1, 0, 2, 4, 3]
+MAX_STORED = 128.0
+"""Size in pixels of the largest face in a stored photograph; larger ones are shrunk."""
+_IRISES_NOSE_MOUTH = (468, 473, 1, 61, 291)
 
 
 @dataclass(frozen=True)
 class Layer:
     """A picture [H, W, 3] uint8 with its people [H, W] bool, boxes [F, 4], landmarks [F, 5, 2] and
-    visible [F], the share of each face that nobody hides.
+    visible [F], the fraction of each face that is not hidden by other people.
     """
 
     image: np.ndarray
@@ -65,6 +70,36 @@ def scene_layers(scenes: SceneSet) -> list[Layer]:
     ]
 
 
+def photograph_layers(people: list[tuple[Photograph, np.ndarray]]) -> list[Layer]:
+    """Each photograph with a plausible face as a layer; the photographs come with label maps."""
+    layers = []
+    for photograph, labels in people:
+        good = [k for k in range(len(photograph.boxes)) if is_plausible(photograph, k)]
+        if not good:
+            continue
+        points = photograph.landmarks
+        ovals = np.stack([polygon(points[k], OVAL) for k in good])
+        boxes = np.concatenate([ovals.min(1), ovals.max(1) - ovals.min(1)], 1)
+        shrink = min(1.0, MAX_STORED / float(np.sqrt(boxes[:, 2:].prod(1).max())))
+        size = [max(1, round(side * shrink)) for side in labels.shape[::-1]]
+        # Doubtful faces are hidden from the loss.
+        unsure = [k for k in range(len(photograph.boxes)) if k not in good]
+        boxes = np.concatenate([boxes, photograph.boxes[unsure]]).astype(np.float32)
+        seen = np.array([1.0] * len(good) + [0.0] * len(unsure), np.float32)
+        marks = np.zeros((len(boxes), 5, 2), np.float32)
+        marks[: len(good)] = points[good][:, list(_IRISES_NOSE_MOUTH)]
+        layers.append(
+            Layer(
+                cv2.resize(photograph.image, size, interpolation=cv2.INTER_AREA),
+                cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST) > 0,
+                boxes * shrink,
+                marks * shrink,
+                seen,
+            )
+        )
+    return layers
+
+
 def _mirrored(layer: Layer) -> Layer:
     width = layer.image.shape[1]
     boxes, landmarks = layer.boxes.copy(), layer.landmarks[:, MIRRORED].copy()
@@ -80,14 +115,18 @@ def _placed(layer: Layer, size: int, rng: np.random.Generator) -> tuple[Layer, n
     """
     if rng.random() < 0.5:
         layer = _mirrored(layer)
-    face = rng.integers(len(layer.boxes))
+    face = rng.integers(max(1, int((layer.visible > 0).sum())))
     middle = layer.boxes[face, :2] + layer.boxes[face, 2:] / 2
-    # Small faces are the hard ones: the logarithm of the size is even.
-    wanted = np.exp(rng.uniform(np.log(SMALLEST_FACE + 3), np.log(LARGEST_FACE)))
+    # Uniform in the logarithm of the size, because small faces are the hard ones.
+    wanted = np.exp(rng.uniform(np.log(MIN_FACE + 1), np.log(MAX_FACE)))
+    if rng.random() < 0.1:
+        # Sometimes too close for any face, to learn that hair, hands and clothes are not faces.
+        wanted *= 4
+    angle = float(rng.uniform(-50, 50) if rng.random() < 0.2 else rng.normal(0, 10))
     scale = float(wanted / np.sqrt(max(layer.boxes[face, 2:].prod(), 1)))
-    matrix = cv2.getRotationMatrix2D(middle.tolist(), float(rng.normal(0, 10)), scale)
+    matrix = cv2.getRotationMatrix2D(middle.tolist(), angle, scale)
     matrix[:, 2] += rng.uniform(0.1, 0.9, 2) * size - middle
-    # Continuous coordinates count from the border, OpenCV from the first pixel's middle.
+    # Our coordinates count from the border, OpenCV's from the middle of the first pixel.
     pixels = matrix.copy()
     pixels[:, 2] += matrix[:, :2].sum(1) / 2 - 0.5
     if scale < 0.5:
@@ -107,15 +146,15 @@ def _placed(layer: Layer, size: int, rng: np.random.Generator) -> tuple[Layer, n
 
 
 def _covered(boxes: np.ndarray, people: np.ndarray) -> np.ndarray:
-    """Share of each box that the people of a layer above it hide."""
+    """Fraction of each box that is hidden by the people of the layer above."""
     size = people.shape[0]
-    shares = np.zeros(len(boxes), np.float32)
+    fractions = np.zeros(len(boxes), np.float32)
     for number, (x, y, w, h) in enumerate(boxes):
         rows = slice(max(0, int(y)), min(size, int(y + h) + 1))
         columns = slice(max(0, int(x)), min(size, int(x + w) + 1))
         inside = people[rows, columns]
-        shares[number] = inside.mean() if inside.size else 0
-    return shares
+        fractions[number] = inside.mean() if inside.size else 0
+    return fractions
 
 
 def _photograph(photos: list[np.ndarray], size: int, rng: np.random.Generator) -> np.ndarray:
@@ -134,19 +173,25 @@ def draw_picture(
     scenes: list[Layer],
     photos: list[np.ndarray],
     rng: np.random.Generator,
+    people: list[Layer] = (),
 ) -> Layer:
-    """Return one training picture: a photograph, with people in front of it or a scene over it."""
+    """Return a training picture: a photograph with people in front of it, or a scene.
+
+    `people` are photographs of people, `photos` those without people.
+    """
     size = recipe["input_size"]
     empty = np.zeros((size, size), bool)
     none = np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), np.zeros(0, np.float32)
     picture = Layer(_photograph(photos, size, rng), empty, *none)
     if rng.random() < recipe["negatives"]:
         return picture
-    whole = rng.random() < recipe["scenes"]
-    source = scenes if whole else portraits
-    for _ in range(1 if whole else int(rng.integers(1, 4))):
+    drawn = rng.random()
+    photographed = bool(people) and drawn < recipe["photographs"]
+    whole = not photographed and rng.random() < recipe["scenes"]
+    source = people if photographed else scenes if whole else portraits
+    for _ in range(1 if whole else int(rng.integers(1, 6 if photographed else 4))):
         layer, inside = _placed(source[rng.integers(len(source))], size, rng)
-        shown = inside if rng.random() < 0.4 else layer.people
+        shown = inside if rng.random() < (0.7 if photographed else 0.4) else layer.people
         matte = cv2.GaussianBlur(shown.astype(np.float32), (0, 0), 0.7)[..., None]
         left = picture.visible - _covered(picture.boxes, shown)
         picture = Layer(
@@ -160,10 +205,10 @@ def draw_picture(
 
 
 def targets(picture: Layer) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return heat [g, g], weight [g, g], the 14 numbers to tell [14, g, g] and where [g, g].
+    """Return heat [g, g], weight [g, g], the 14 target numbers [14, g, g] and their cells [g, g].
 
-    The heat is 1 in the cell of a face's centre and falls off around it; the weight is 0 over
-    faces that are too small, too large or too hidden to be asked for.
+    The heat is 1 in the cell of a face's centre and falls off around it. The weight is 0 over
+    faces that are too small, too large or too hidden to be detected.
     """
     size = picture.image.shape[0]
     grid = size // STRIDE
@@ -178,7 +223,7 @@ def targets(picture: Layer) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndar
             continue
         visible = visible * seen / max(box[2:].prod(), 1e-6)
         x, y = (box[:2] + box[2:] / 2) / STRIDE
-        if not SMALLEST_FACE <= extent <= LARGEST_FACE or visible < LEAST_VISIBLE:
+        if not MIN_FACE <= extent <= MAX_FACE or visible < MIN_VISIBLE:
             rows = np.abs(axis - y) < box[3] / 2 / STRIDE
             weight[np.ix_(rows, np.abs(axis - x) < box[2] / 2 / STRIDE)] = 0
             continue
@@ -205,9 +250,9 @@ def targets(picture: Layer) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndar
 
 
 def detection_loss(outputs: Tensor, heat: Tensor, weight: Tensor, numbers: Tensor, where: Tensor):
-    """Focal loss of the heat (Law and Deng, "CornerNet", equation 1) and L1 of box and landmarks.
+    """Focal loss of the heat (Law and Deng, "CornerNet", equation 1); smooth L1 of box and marks.
 
-    Returns both; each is a sum over cells by the number of faces.
+    Returns both losses, each summed over cells and divided by the number of faces.
     """
     logits = outputs[:, 0].float()
     sure = logits.sigmoid()
@@ -221,33 +266,57 @@ def detection_loss(outputs: Tensor, heat: Tensor, weight: Tensor, numbers: Tenso
     return (found + empty).sum() / faces, told
 
 
+def begin(recipe: dict[str, Any], start: FaceDetector | None) -> DetectorNetwork:
+    """Return the network that training starts from: new, or with the weights of `start`.
+
+    New blocks that `start` lacks begin as the identity.
+    """
+    network = DetectorNetwork(**recipe["network"])
+    if start is not None:
+        weights = {name: value.float() for name, value in start.network.state_dict().items()}
+        network.load_state_dict(network.state_dict() | weights)
+        for block in network.blocks[len(start.network.blocks) :]:
+            torch.nn.init.zeros_(block.get_parameter("second.1.weight"))
+    return network.to(memory_format=torch.channels_last)
+
+
 def train_face_detector(
-    recipe: dict[str, Any], seed: int, people: PortraitSet, scenes: SceneSet, folder: Path
+    recipe: dict[str, Any],
+    seed: int,
+    people: PortraitSet,
+    scenes: SceneSet,
+    folder: Path,
+    photographed: list[tuple[Photograph, np.ndarray]] = (),
+    start: FaceDetector | None = None,
 ):
-    """Train the detector and return its averaged weights in a DetectorNetwork."""
+    """Train the detector and return its averaged weights in a DetectorNetwork.
+
+    `photographed` are photographs of people with their label maps (`photo_labels`); with them the
+    checkpoint is that of the stage `photo_detector`. Training continues from `start` if given.
+    """
     torch.manual_seed(seed)
-    network = DetectorNetwork(**recipe["network"]).to(memory_format=torch.channels_last)
+    network = begin(recipe, start)
     average = AveragedWeights(network, 0.997)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=recipe["learning_rate"], weight_decay=1e-2
     )
     sources = portrait_layers(people), scene_layers(scenes), photographs()
-    run = Run(folder, "face_detector", recipe["steps"])
+    shown_people = photograph_layers(photographed)
+    run = Run(folder, "photo_detector" if photographed else "face_detector", recipe["steps"])
 
     def take_step(step: int) -> dict[str, float]:
         rng = np.random.default_rng([seed, 6, step])
-        drawn = [draw_picture(recipe, *sources, rng) for _ in range(recipe["batch"])]
+        drawn = [draw_picture(recipe, *sources, rng, shown_people) for _ in range(recipe["batch"])]
         shown = [
             degrade(jitter_colour(picture.image.astype(np.float32) / 255, rng, 1.0), rng)
             for picture in drawn
         ]
         truth = [torch.from_numpy(np.stack(t)) for t in zip(*map(targets, drawn), strict=True)]
         pixels = as_pixels(torch.from_numpy(np.stack(shown)))
-        with torch.autocast("cpu", torch.bfloat16):
-            outputs = network(pixels.contiguous(memory_format=torch.channels_last))
+        outputs = network(pixels.contiguous(memory_format=torch.channels_last))
         heat, told = detection_loss(outputs, *truth)
         rate = recipe["learning_rate"] * trapezoid_rate(step, run.steps)
-        descend(heat + told, optimizer, rate, network.parameters(), 5.0)
+        optimizer_step(heat + told, optimizer, rate, network.parameters(), 5.0)
         average.update(network)
         return {"heat": heat.item(), "numbers": told.item()}
 

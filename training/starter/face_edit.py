@@ -1,4 +1,4 @@
-"""Stage: the face-edit file, by the same trainer as everybody's, on the starter's own portraits."""
+"""Stage: the face-edit file, made by `training.face_edit` on the starter's own portraits."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ...engines.diffusers import DiffusersEngine
-from ...engines.diffusers_training import make_trainable
+from ...engines.diffusers.training import make_trainable
 from ...engines.trainable import hash_weights
 from ...models.face_edit import read_face_edit
+from ...world.captions import write_prompts
 from ..face_edit.config import FaceEditConfig
 from ..face_edit.trainer import train_face_edit
-from ..world.captions import write_prompts
 from .dataset import PortraitSet
 from .inpainting import PARTS
 from .networks import build_scheduler
@@ -30,7 +30,7 @@ RARE = {"hair": ("red", "grey", "white"), "skin": ("brown", "dark")}
 
 @dataclass(frozen=True)
 class _Picture:
-    """One example: a portrait, the preset that is painted anew, and what its captions say."""
+    """An example: a portrait, the preset that is repainted, and its captions."""
 
     name: str
     index: int
@@ -39,10 +39,10 @@ class _Picture:
 
 
 def choose_pictures(facts: list[dict]) -> Iterator[_Picture]:
-    """Each portrait with its face to paint, with its hair as well, and once more if it is rare.
+    """Yield each portrait with its face to repaint, again with its hair, and rare ones once more.
 
-    Ordinary captions seldom name hair or skin, and few people have the rare colours: prompts that
-    name one thing each, and more of these people, are what teaches the words.
+    Ordinary captions seldom name hair or skin, and few people have the rare colours. Prompts that
+    name one thing each, and more examples of these people, teach the words.
     """
     for index, fact in enumerate(facts):
         captions, traits, prompts = fact["captions"], fact["traits"], write_prompts(fact["traits"])
@@ -63,7 +63,7 @@ def choose_pictures(facts: list[dict]) -> Iterator[_Picture]:
 
 
 def write_pictures(portraits: PortraitSet, folder: Path) -> None:
-    """Write the examples as pictures with masks and captions, those that are not there yet."""
+    """Write the examples that are missing, as pictures with masks and captions."""
     folder.mkdir(parents=True, exist_ok=True)
     chosen = list(choose_pictures(portraits.facts))
     for picture in tqdm(chosen, desc="write pictures", mininterval=5):
@@ -73,7 +73,7 @@ def write_pictures(portraits: PortraitSet, folder: Path) -> None:
         mask = np.isin(portraits.labels[picture.index], PARTS[picture.parts]).astype(np.uint8) * 255
         Image.fromarray(portraits.images[picture.index]).save(folder / f"{picture.name}.png")
         Image.fromarray(mask).save(folder / f"{picture.name}.mask.png")
-        # The captions come last, under another name first: where they are, all is there.
+        # Written last and by rename: an example with captions is complete.
         temporary = text.with_suffix(".part")
         temporary.write_text("\n".join(picture.captions), encoding="utf-8")
         os.replace(temporary, text)
@@ -89,7 +89,7 @@ def train_starter_face_edit(
     portraits: PortraitSet,
     folder: Path,
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Train attn2's to_k and to_v and the adapter; returns K/V differences and the adapter.
+    """Train attn2's to_k and to_v and the adapter; return the K/V differences and the adapter.
 
     recipe holds settings of `FaceEditConfig`.
     """

@@ -1,8 +1,8 @@
-"""Stage: the face embedder, on many pictures of each person, photographs and paintings alike.
+"""Stage: the face embedder, trained on photographs and paintings of each person.
 
 The additive angular margin loss (Deng et al., "ArcFace", equation 3) pulls the pictures of one
-person together. Beside it a linear layer names the parameters that the person was drawn from: a
-few hundred people are too few to say by themselves what makes people differ.
+person together. In addition a linear layer predicts the parameters that the person was drawn from,
+because a few hundred people alone are too few to learn how people differ.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from ...models.face_embedder import (
     similarity,
 )
 from ...models.small_network import as_pixels
-from ..loop import AveragedWeights, Run, descend, train, trapezoid_rate
-from ..world import STYLES, portrait_landmarks, sample_person
-from ..world.identity import EYE_COLOURS
-from ..world.styles import stylise
+from ...world import STYLES, portrait_landmarks, sample_person
+from ...world.identity import EYE_COLOURS
+from ...world.styles import stylise
+from ..loop import AveragedWeights, Run, optimizer_step, train, trapezoid_rate
 from .augment import degrade, jitter_colour
 from .dataset import PortraitSet
 
 
 def person_parameters(seed: int) -> list[float]:
-    """Every number that this person is drawn from, and the colour of the eyes."""
+    """The numbers that this person is drawn from, and the colour of the eyes."""
     person = sample_person(seed)
     values = [getattr(person, field.name) for field in fields(person) if field.name != "seed"]
     numbers = [float(value) for value in values if isinstance(value, (bool, int, float))]
@@ -47,15 +47,15 @@ def standardised(values: np.ndarray) -> np.ndarray:
 
 
 def onto_template(people: PortraitSet) -> np.ndarray:
-    """Return the matrix [N, 2, 3] of each portrait that puts its face on the template."""
+    """Return the matrices [N, 2, 3] that align the face of each portrait with the template."""
     size = people.images.shape[1]
     points = [portrait_landmarks(index, size) for index in range(len(people.images))]
-    # Landmarks count from the border of the picture, the template from the first pixel's middle.
+    # Landmarks count from the border, the template from the middle of the first pixel.
     return similarity(torch.from_numpy(np.stack(points)) - 0.5, torch.tensor(TEMPLATE)).numpy()
 
 
 def _moved(matrix: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The matrix as a detector would find it: a little turned, scaled and shifted."""
+    """The matrix, a little turned, scaled and shifted, like a detector's."""
     middle = (INPUT_SIZE - 1) / 2
     angle, scale = float(rng.normal(0, 2.5)), float(np.exp(rng.normal(0, 0.04)))
     move = cv2.getRotationMatrix2D((middle, middle), angle, scale)
@@ -66,7 +66,7 @@ def _moved(matrix: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def draw_face(
     recipe: dict, people: PortraitSet, matrices: np.ndarray, index: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return one aligned face float32 [112, 112, 3] in 0..1, as a photograph or painted."""
+    """Return one aligned face float32 [112, 112, 3] in 0..1, a photograph or a painting of it."""
     image = people.images[index]
     if people.facts[index]["style"] == "photo" and rng.random() < recipe["painted"]:
         style = STYLES[rng.integers(1, len(STYLES))]
@@ -88,13 +88,13 @@ class MarginHead(nn.Module):
         self.scale = scale
 
     def forward(self, vectors: Tensor, people: Tensor, margin: float) -> tuple[Tensor, Tensor]:
-        """s * cos(angle + m) for the right person, s * cos(angle) for the others, [N, people].
+        """Logits [N, people]: s cos(angle + m) for the right person, s cos(angle) for the others.
 
-        The second result is without the margin.
+        The second result has no margin.
         """
         cosine = F.linear(F.normalize(vectors), F.normalize(self.centres))
         right = cosine.gather(1, people[:, None]).clamp(-1 + 1e-5, 1 - 1e-5)
-        # Past pi the cosine would rise again.
+        # Beyond pi the cosine rises again.
         pushed = torch.cos((right.acos() + margin).clamp(max=math.pi))
         return self.scale * cosine.scatter(1, people[:, None], pushed), cosine
 
@@ -126,15 +126,15 @@ def train_face_embedder(recipe: dict[str, Any], seed: int, people: PortraitSet, 
         with torch.autocast("cpu", torch.bfloat16):
             vectors = network(pixels)
         vectors = vectors.float()
-        # Under the full margin from the start a network that knows nobody learns nothing.
+        # An untrained network does not learn with the full margin, so the margin grows.
         grown = recipe["margin"] * min(1.0, 2 * step / run.steps)
         logits, cosine = margin(vectors, who, grown)
-        # The length of a vector says nothing; sqrt(D) gives its entries deviation 1.
+        # Only the direction counts; at length sqrt(D) the entries have deviation 1.
         named = namer(F.normalize(vectors) * math.sqrt(dimensions))
         wrong = (named - parameters[who]).square().mean()
         loss = F.cross_entropy(logits, who) + recipe["parameter_weight"] * wrong
         rate = recipe["learning_rate"] * trapezoid_rate(step, run.steps)
-        descend(loss, optimizer, rate, network.parameters(), 5.0)
+        optimizer_step(loss, optimizer, rate, network.parameters(), 5.0)
         average.update(network)
         found = (cosine.argmax(1) == who).float().mean()
         return {"loss": loss.item(), "parameter_mse": wrong.item(), "accuracy": found.item()}

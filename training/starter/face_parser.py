@@ -1,4 +1,8 @@
-"""Stage: the face parser, a narrow BiSeNet that must carry over from renders to photographs."""
+"""Stage: the face parser, a narrow BiSeNet, trained on rendered people and on photographs.
+
+Rendered people are labelled with every class. Photographs (of people who do not exist) are labelled
+with the face, its parts, and the other classes where an earlier parser is sure of them.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +16,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...models.bisenet import BiSeNet
-from ..loop import AveragedWeights, Run, cosine_rate, descend, train
+from ...models.face_classes import CLASSES, PRESETS, class_index
+from ...models.face_parser import FaceParser
+from ...models.pixel_statistics import IMAGENET_MEAN, IMAGENET_STD
+from ..loop import AveragedWeights, Run, optimizer_step, train, trapezoid_rate
 from .augment import degrade, jitter_colour, mirror_labels
 from .dataset import PortraitSet, photographs
-
-IGNORE = 255
-IMAGENET_MEAN = np.float32([0.485, 0.456, 0.406])
-IMAGENET_STD = np.float32([0.229, 0.224, 0.225])
+from .photo_labels import ANY_FACE, IGNORE, NOT_FACE, is_plausible
+from .photographs import Photograph
 
 
 def _warp(image: np.ndarray, labels: np.ndarray, size: int, rng: np.random.Generator):
-    """Turn, scale and shift picture and map alike; what comes in from outside is ignored."""
+    """Turn, scale and shift picture and map alike; pixels from outside are labelled IGNORE."""
     side = image.shape[0]
     angle = float(rng.normal(0, 14))
     scale = float(np.exp(rng.normal(0, 0.28))) * size / side
@@ -50,8 +55,45 @@ def _new_background(image, labels, photos, rng: np.random.Generator) -> np.ndarr
     return (image * matte + view * (1 - matte)).astype(np.uint8)
 
 
-def draw_example(recipe: dict, portraits: PortraitSet, photos, rng: np.random.Generator):
-    """Return one picture float32 [S, S, 3] in 0..1 and its label map uint8 [S, S]."""
+def _photographed(
+    photograph: Photograph, labels: np.ndarray, size: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cut the surest face, with random surroundings, out of picture and map."""
+    height, width = labels.shape
+    middle, side = np.array([width / 2, height / 2]), float(max(height, width))
+    if len(photograph.boxes) and is_plausible(photograph, 0):
+        x, y, w, h = photograph.boxes[0]
+        middle = np.array([x + w / 2, y + h / 2])
+        side = min(side, max(w, h) * (1 + float(np.exp(rng.uniform(np.log(0.3), np.log(2.6))))))
+    if rng.random() < 0.5:
+        image, labels = np.ascontiguousarray(photograph.image[:, ::-1]), mirror_labels(labels)
+        middle[0] = width - middle[0]
+    else:
+        image = photograph.image
+    angle = float(rng.uniform(-50, 50) if rng.random() < 0.12 else rng.normal(0, 12))
+    scale = float(np.exp(rng.normal(0, 0.12))) * size / side
+    matrix = cv2.getRotationMatrix2D(middle.tolist(), angle, scale)
+    matrix[:, 2] += size / 2 - middle + rng.normal(0, 0.06 * size, 2)
+    if scale < 0.7:
+        image = cv2.GaussianBlur(image, (0, 0), 0.35 / scale)
+    image = cv2.warpAffine(image, matrix, (size, size), borderMode=cv2.BORDER_REPLICATE)
+    labels = cv2.warpAffine(
+        labels, matrix, (size, size), flags=cv2.INTER_NEAREST, borderValue=IGNORE
+    )
+    return image, labels
+
+
+def draw_example(
+    recipe: dict,
+    portraits: PortraitSet,
+    photos,
+    rng: np.random.Generator,
+    people: list[tuple[Photograph, np.ndarray]] = (),
+):
+    """Return one picture float32 [S, S, 3] in 0..1 and its label map uint8 [S, S].
+
+    `people` are photographs with their label maps, `photos` those without people.
+    """
     size = recipe["input_size"]
     if rng.random() < recipe["photo_negatives"]:
         photo = photos[rng.integers(len(photos))]
@@ -60,6 +102,9 @@ def draw_example(recipe: dict, portraits: PortraitSet, photos, rng: np.random.Ge
             _new_background(photo, empty, photos, rng), (size, size), interpolation=cv2.INTER_AREA
         )
         labels = np.zeros((size, size), np.uint8)
+    elif people and rng.random() < recipe["photographs"]:
+        photograph, labels = people[rng.integers(len(people))]
+        image, labels = _photographed(photograph, labels, size, rng)
     else:
         index = int(rng.integers(len(portraits.images)))
         image, labels = portraits.images[index], portraits.labels[index]
@@ -74,29 +119,52 @@ def draw_example(recipe: dict, portraits: PortraitSet, photos, rng: np.random.Ge
 
 def normalise(pictures: np.ndarray) -> Tensor:
     """Return [B, 3, H, W] with ImageNet's mean and deviation from [B, H, W, 3] in 0..1."""
-    return torch.from_numpy((pictures - IMAGENET_MEAN) / IMAGENET_STD).permute(0, 3, 1, 2)
+    return torch.from_numpy(
+        (pictures - np.float32(IMAGENET_MEAN)) / np.float32(IMAGENET_STD)
+    ).permute(0, 3, 1, 2)
+
+
+_FACE = [class_index(name) for name in PRESETS["face"]]
+_OTHERS = [index for index in range(len(CLASSES)) if index not in _FACE]
+
+
+def pixel_losses(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """Return each pixel's negative log likelihood of its label, [B, h, w]; 0 where it is IGNORE.
+
+    A label is a class, or ANY_FACE or NOT_FACE, whose probability is the sum of several classes.
+    `weights` are the weights of the classes.
+    """
+    logits = logits.float()
+    losses = F.cross_entropy(
+        logits, labels.masked_fill(labels > len(CLASSES), IGNORE), weight=weights,
+        ignore_index=IGNORE, reduction="none",
+    )  # fmt: skip
+    for label, classes in ((ANY_FACE, _FACE), (NOT_FACE, _OTHERS)):
+        where = labels == label
+        if where.any():
+            shown = logits.movedim(1, -1)[where]
+            losses[where] = shown.logsumexp(1) - shown[:, classes].logsumexp(1)
+    return losses
 
 
 def parsing_loss(outputs: tuple[Tensor, ...], labels: Tensor, weights: Tensor) -> Tensor:
     """Return the class-weighted cross entropy of the main head plus half that of the others.
 
-    Half of it is taken over the hardest quarter of pixels (online hard example mining).
+    Half of each is the mean of the hardest quarter of pixels (online hard example mining).
     """
     total = 0.0
-    for share, logits in zip((1.0, 0.5, 0.5), outputs, strict=True):
-        losses = F.cross_entropy(
-            logits.float(), labels, weight=weights, ignore_index=IGNORE, reduction="none"
-        ).flatten()
+    for weight, logits in zip((1.0, 0.5, 0.5), outputs, strict=True):
+        losses = pixel_losses(logits, labels, weights).flatten()
         hard = losses.topk(losses.numel() // 4).values.mean()
-        total = total + share * (0.5 * losses.mean() + 0.5 * hard)
+        total = total + weight * (0.5 * losses.mean() + 0.5 * hard)
     return total
 
 
 def every_other(labels: Tensor) -> Tensor:
-    """Return the labels [B, S/2, S/2] at the pixels that logits of half the size stand for.
+    """Return every other label, [B, S/2, S/2], to compare with logits of half the size.
 
-    The network's logits have 1/8 of the picture's size: at its full size the loss says no more
-    about them, and takes most of a step's time.
+    The network's logits have 1/4 of the picture's size. At full size the loss is no more exact and
+    takes most of a step's time.
     """
     side = labels.shape[-1]
     kept = torch.linspace(0, side - 1, side // 2).round().long()
@@ -110,31 +178,54 @@ def class_weights(portraits: PortraitSet) -> Tensor:
     return torch.tensor(weights / weights.mean(), dtype=torch.float32)
 
 
-def train_face_parser(recipe: dict[str, Any], seed: int, portraits: PortraitSet, folder: Path):
-    """Train the parser and return its averaged weights in a BiSeNet."""
+def begin(recipe: dict[str, Any], start: FaceParser | None) -> BiSeNet:
+    """Return the network that training starts from: new, or with the weights that `start` has.
+
+    A refinement that an older parser lacks begins as the identity.
+    """
+    network = BiSeNet(**recipe["network"])
+    if start is not None:
+        mine, theirs = network.state_dict(), start.network.state_dict()
+        same = {k: v.float() for k, v in theirs.items() if k in mine and v.shape == mine[k].shape}
+        network.load_state_dict(mine | same)
+    return network.to(memory_format=torch.channels_last)
+
+
+def train_face_parser(
+    recipe: dict[str, Any],
+    seed: int,
+    portraits: PortraitSet,
+    folder: Path,
+    people: list[tuple[Photograph, np.ndarray]] = (),
+    start: FaceParser | None = None,
+):
+    """Train the parser and return its averaged weights in a BiSeNet.
+
+    `people` are photographs with their label maps (`photo_labels`); with them the checkpoint is
+    that of the stage `photo_parser`. Training continues from `start` if given.
+    """
     torch.manual_seed(seed)
-    network = BiSeNet(**recipe["network"]).to(memory_format=torch.channels_last)
+    network = begin(recipe, start)
     average = AveragedWeights(network, 0.997)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=recipe["learning_rate"], weight_decay=1e-2
     )
     photos, weights = photographs(), class_weights(portraits)
-    run = Run(folder, "face_parser", recipe["steps"])
+    run = Run(folder, "photo_parser" if people else "face_parser", recipe["steps"])
 
     def take_step(step: int) -> dict[str, float]:
         rng = np.random.default_rng([seed, 2, step])
-        examples = [draw_example(recipe, portraits, photos, rng) for _ in range(recipe["batch"])]
+        examples = [
+            draw_example(recipe, portraits, photos, rng, people) for _ in range(recipe["batch"])
+        ]
         pictures = normalise(np.stack([picture for picture, _ in examples]))
         labels = every_other(torch.from_numpy(np.stack([labels for _, labels in examples]))).long()
-        with torch.autocast("cpu", torch.bfloat16):
-            outputs = network(
-                pictures.contiguous(memory_format=torch.channels_last), labels.shape[1:]
-            )
+        outputs = network(pictures.contiguous(memory_format=torch.channels_last), labels.shape[1:])
         loss = parsing_loss(outputs, labels, weights)
-        rate = recipe["learning_rate"] * cosine_rate(step, run.steps)
-        descend(loss, optimizer, rate, network.parameters(), 5.0)
+        rate = recipe["learning_rate"] * trapezoid_rate(step, run.steps)
+        optimizer_step(loss, optimizer, rate, network.parameters(), 5.0)
         average.update(network)
-        known = labels != IGNORE
+        known = labels < len(CLASSES)
         right = (outputs[0].argmax(1) == labels)[known].float().mean()
         return {"loss": loss.item(), "pixel_accuracy": right.item()}
 

@@ -1,9 +1,9 @@
-"""Stage: the image encoder, a small CLIP vision transformer that knows one style from another.
+"""Stage: the image encoder, a small CLIP vision transformer that distinguishes styles.
 
-It sees portraits and photographs in the renderer's styles. Its embedding must name the style (a
-linear layer reads it), lie near those of other pictures in the same style and far from the rest
-(Khosla et al., "Supervised Contrastive Learning", equation 2), and tell the colours of each quarter
-of the picture, so that two pictures of one style do not become the same.
+It is trained on portraits and photographs in the renderer's styles. A linear layer predicts the
+style from its embedding; embeddings of one style are pulled together and apart from the rest
+(Khosla et al., "Supervised Contrastive Learning", equation 2); and another layer predicts the
+colours of each quarter of the picture, so that two pictures of one style remain different.
 """
 
 from __future__ import annotations
@@ -20,14 +20,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from ..loop import AveragedWeights, Run, descend, train, trapezoid_rate
-from ..world import STYLES
-from ..world.styles import stylise
+from ...models.pixel_statistics import CLIP_MEAN, CLIP_STD
+from ...world import STYLES
+from ...world.styles import stylise
+from ..loop import AveragedWeights, Run, optimizer_step, train, trapezoid_rate
 from .augment import jitter_colour
 from .dataset import PortraitSet, photographs
-
-CLIP_MEAN = np.float32([0.48145466, 0.4578275, 0.40821073])
-CLIP_STD = np.float32([0.26862954, 0.26130258, 0.27577711])
 
 
 def build_image_encoder(network: Mapping[str, Any]) -> CLIPVisionModelWithProjection:
@@ -38,11 +36,11 @@ def build_image_encoder(network: Mapping[str, Any]) -> CLIPVisionModelWithProjec
 
 
 def texture_filters(count: int, patch: int) -> Tensor:
-    """Return [count, 3, P, P] filters of unit length to begin with: Gabor waves and soft colours.
+    """Return initial filters [count, 3, P, P] of unit length: Gabor waves and smooth colours.
 
-    In pictures nearly all energy is in the slow changes, and random filters see little else. Styles
-    differ in the fast ones, so three quarters of the filters are grey waves of many lengths and
-    directions, in two phases; the rest are the slowest cosines of each colour.
+    Nearly all energy of a picture is in low frequencies, and random filters respond to little else.
+    Styles differ in the high ones. Three quarters of the filters are therefore grey waves of many
+    lengths and directions in two phases; the rest are the slowest cosines of each colour.
     """
     y, x = torch.meshgrid(*[torch.arange(patch) + 0.5 - patch / 2] * 2, indexing="ij")
     window = torch.exp(-(x.square() + y.square()) / (2 * (patch / 5) ** 2))
@@ -67,7 +65,7 @@ def texture_filters(count: int, patch: int) -> Tensor:
 
 @torch.no_grad()
 def set_filters(network: CLIPVisionModelWithProjection, pixels: Tensor) -> None:
-    """Begin with `texture_filters`, each scaled to deviation 1 on normalised pictures."""
+    """Initialise with `texture_filters`, each scaled to deviation 1 on normalised pictures."""
     patches = network.vision_model.embeddings.patch_embedding
     count, _, patch, _ = patches.weight.shape
     filters = texture_filters(count, patch)
@@ -94,7 +92,7 @@ def quarter_colours(pictures: Tensor) -> Tensor:
 
 
 def _content(people: PortraitSet, plain: np.ndarray, photos, size: int, rng) -> np.ndarray:
-    """A photograph-like portrait, or now and then a piece of a photograph, uint8 [S, S, 3]."""
+    """A photograph-like portrait, or sometimes a part of a photograph, uint8 [S, S, 3]."""
     if rng.random() < 0.75:
         return people.images[plain[rng.integers(len(plain))]]
     photo = photos[rng.integers(len(photos))]
@@ -110,7 +108,7 @@ def draw_painting(
 ) -> tuple[np.ndarray, int]:
     """Return one picture float32 [S, S, 3] in 0..1 and the number of its style.
 
-    plain: indices of the portraits that are photograph-like; they and photographs are painted anew.
+    plain: indices of the photograph-like portraits; these and photographs are painted in the style.
     """
     number = int(rng.integers(len(STYLES)))
     content = _content(people, plain, photos, size, rng)
@@ -139,7 +137,9 @@ def train_image_encoder(recipe: dict[str, Any], seed: int, people: PortraitSet, 
         rng = np.random.default_rng([seed, 7, step])
         drawn = [draw_painting(people, plain, photos, size, rng) for _ in range(recipe["batch"])]
         pictures = np.stack([picture for picture, _ in drawn])
-        pixels = torch.from_numpy((pictures - CLIP_MEAN) / CLIP_STD).movedim(-1, 1)
+        pixels = torch.from_numpy(
+            (pictures - np.float32(CLIP_MEAN)) / np.float32(CLIP_STD)
+        ).movedim(-1, 1)
         return pixels, torch.tensor([number for _, number in drawn])
 
     set_filters(network, draw(0)[0])
@@ -160,7 +160,7 @@ def train_image_encoder(recipe: dict[str, Any], seed: int, people: PortraitSet, 
         colours = F.mse_loss(painter(embeds), quarter_colours(pixels))
         loss = F.cross_entropy(named, styles) + 0.5 * contrast + colours
         rate = recipe["learning_rate"] * trapezoid_rate(step, run.steps)
-        descend(loss, optimizer, rate, network.parameters())
+        optimizer_step(loss, optimizer, rate, network.parameters())
         average.update(network)
         right = (named.argmax(1) == styles).float().mean()
         return {

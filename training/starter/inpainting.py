@@ -1,4 +1,4 @@
-"""Examples for inpainting: random views, masks of many shapes, latents computed once."""
+"""Examples for inpainting: random views with masks of many shapes, encoded once."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ PARTS = {
     name: np.array([CLASSES.index(part) for part in PRESETS[name]])
     for name in ("face", "face and hair", "eyes", "lips")
 } | {"hair": np.array([CLASSES.index("hair"), CLASSES.index("hat")])}
-# How often a mask is drawn from each source; the remainder are free shapes.
-PART_SHARES = {"face": 0.45, "face and hair": 0.2, "hair": 0.05, "eyes": 0.05, "lips": 0.05}
+# Probabilities of the masks' sources; the rest are free shapes.
+PART_FRACTIONS = {"face": 0.45, "face and hair": 0.2, "hair": 0.05, "eyes": 0.05, "lips": 0.05}
 
 
 def random_view(portraits: PortraitSet, index: int, size: int, rng: np.random.Generator):
-    """Return a random view of a portrait and its map, [size, size], some of them mirrored."""
+    """Return a random view [size, size] of a portrait and of its map, sometimes mirrored."""
     image, labels = portraits.images[index], portraits.labels[index]
     side = int(image.shape[0] * rng.uniform(0.72, 1.0))
     top, left = rng.integers(0, image.shape[0] - side + 1, 2)
@@ -60,22 +60,25 @@ def _free_shape(size: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def random_mask(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return a mask float32 [S, S]: parts of the face grown and softened, or a free shape."""
+    """Return a mask float32 [S, S]: parts of the face grown and softened, or a free shape.
+
+    Growth and softness scale with the size; the numbers are for 128 px.
+    """
     size = labels.shape[0]
     draw, mask = rng.random(), None
-    for name, share in PART_SHARES.items():
-        draw -= share
+    for name, fraction in PART_FRACTIONS.items():
+        draw -= fraction
         if draw < 0:
             mask = np.isin(labels, PARTS[name]).astype(np.float32)
             break
     if mask is None or mask.sum() < 8:
         mask = _free_shape(size, rng)
-    grow = int(rng.integers(0, 6))
+    grow = round(int(rng.integers(0, 6)) * size / 128)
     if grow:
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grow + 1, 2 * grow + 1))
         mask = cv2.dilate(mask, kernel)
     if rng.random() < 0.75:
-        mask = cv2.GaussianBlur(mask, (0, 0), float(rng.uniform(0.5, 5)))
+        mask = cv2.GaussianBlur(mask, (0, 0), float(rng.uniform(0.5, 5)) * size / 128)
     return mask.clip(0, 1)
 
 
@@ -91,12 +94,12 @@ class LatentSet:
         return {"latents": self.latents, "concat": self.concat, "portrait": self.portrait}
 
 
-def _digest(vae) -> str:
-    """Return a hash of the weights that decide what a picture's latent is."""
+def encoder_digest(vae) -> str:
+    """Return a hash of the encoder's weights."""
     digest = hashlib.sha256()
     for part in (vae.encoder, vae.quant_conv):
         for value in part.state_dict().values():
-            digest.update(value.contiguous().numpy().tobytes())
+            digest.update(value.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -104,11 +107,11 @@ def _digest(vae) -> str:
 def encode_examples(
     vae, portraits: PortraitSet, size: int, variants: int, seed: int, path: Path
 ) -> LatentSet:
-    """Encode `variants` views of every portrait with a mask each; kept in `path`.
+    """Encode `variants` views of every portrait with a mask each; the result is kept in `path`.
 
-    What another autoencoder or number of views left in `path` is made again.
+    A file of another autoencoder or number of views is replaced.
     """
-    made_from = f"{variants} views, autoencoder {_digest(vae)}"
+    made_from = f"{variants} views, autoencoder {encoder_digest(vae)}"
     if path.exists():
         kept = torch.load(path, weights_only=True)
         if kept.pop("made_from", None) == made_from:

@@ -1,17 +1,18 @@
-"""The starter networks, built from the recipe: SD 1.5's architecture families, only narrower."""
+"""The starter networks, built from the recipe: SD 1.5's architectures, but narrower."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-LATENT_SCALE = 0.18215
+from ...diffusion.latent import LATENT_SCALE
+
 TOKENS = 77
-# 32 groups over 32 or 64 channels would be instance normalisation, which forgets absolute colour.
+# 32 groups over 32 channels would be instance normalisation, which loses absolute colour.
 NORM_GROUPS = 8
 
 
@@ -61,11 +62,10 @@ def build_unet(network: Mapping[str, Any], text_width: int, latent_size: int):
     )
 
 
-def silence(layers: Iterable[nn.Module]) -> None:
-    """Set the weights and biases of some layers to zero."""
-    for layer in layers:
-        for parameter in layer.parameters():
-            nn.init.zeros_(parameter)
+def set_to_zero(layer: nn.Module) -> None:
+    """Set the weights and biases of a layer to zero."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
 
 
 def build_scheduler() -> DDIMScheduler:

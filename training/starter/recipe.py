@@ -1,7 +1,7 @@
 """The whole recipe: render, train every stage, export to a diffusers pipeline folder.
 
-Every stage keeps its checkpoint in the work folder and its result is used by the next; a run that
-was killed goes on where it stopped.
+Each stage keeps its checkpoint in the work folder and uses the results of earlier stages. A run
+that was killed can be resumed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ STAGES = (
 
 
 def read_recipe(path: Path = RECIPE) -> dict[str, Any]:
-    """Return the recipe's settings; raises ValueError for a file that is not one."""
+    """Return the recipe's settings; raises ValueError for a file that is not a recipe."""
     try:
         recipe = json.loads(path.read_text())
     except (OSError, json.JSONDecodeError) as error:
@@ -46,7 +46,7 @@ def read_recipe(path: Path = RECIPE) -> dict[str, Any]:
 
 
 class Recipe:
-    """The stages as properties: each is trained, or read from its checkpoint, when first used."""
+    """The stages as properties; on first use each is trained or read from its checkpoint."""
 
     def __init__(self, settings: Mapping[str, Any], work: Path) -> None:
         self.settings = settings
@@ -134,7 +134,7 @@ class Recipe:
 
     @cached_property
     def people(self) -> PortraitSet:
-        """More people than `data` has, in pictures of half the size."""
+        """A larger set of people than `data`, in pictures of half the size."""
         settings = self.settings["people"]
         folder, count = self.work / "people", settings["portraits"]
         render_set(folder, "train", count, settings["size"])
@@ -171,7 +171,7 @@ class Recipe:
 
 
 def run(settings: Mapping[str, Any], work: Path, stage: str, threads: int | None = None) -> None:
-    """Train up to and including `stage`; the stages before it are read from their checkpoints."""
+    """Train up to and including `stage`; finished stages are read from their checkpoints."""
     if threads:
         torch.set_num_threads(threads)
     work.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Rendered scenes of several people, kept in the work folder as the portraits are."""
+"""Rendered scenes of several people, kept in the work folder like the portraits."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ..world import scene
-from ..world.parallel import draw_in_parallel
+from ...world import scene
+from ...world.parallel import draw_in_parallel
 
 CHUNK = 20
 
 
 @dataclass(frozen=True)
 class SceneSet:
-    """images uint8 [N, S, S, 3]; people bool [N, S, S], where somebody is; faces: for each scene a
-    list of dictionaries with box (x, y, w, h), landmarks [5, 2] and visible 0..1, in pixels.
+    """Rendered scenes: images uint8 [N, S, S, 3] and people bool [N, S, S], where somebody is.
+
+    faces holds for each scene a list of dictionaries with box (x, y, w, h) and landmarks [5, 2] in
+    pixels, and visible in 0..1.
     """
 
     images: np.ndarray
@@ -41,7 +43,7 @@ def _render_chunk(job: tuple[int, int, int]):
 
 
 def render_scenes(folder: Path, count: int, size: int, workers: int = 2) -> None:
-    """Render the first `count` training scenes; finished chunks are not made again."""
+    """Render the first `count` training scenes; finished chunks are kept."""
     parts = folder / "scene_parts"
     parts.mkdir(parents=True, exist_ok=True)
     starts = [s for s in range(0, count, CHUNK) if not (parts / f"{s}.npz").exists()]

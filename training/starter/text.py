@@ -1,7 +1,7 @@
-"""Stage: the text encoder learns what captions say before any picture is made from them.
+"""Stage: the text encoder, trained to predict the facts that a caption states.
 
-A caption's last token must predict the facts of its portrait; facts that it does not name are
-left to their frequencies. The diffusion stage then starts from embeddings that mean something.
+The last token of a caption predicts the facts of its portrait; for facts that the caption does not
+name it can only learn their frequencies. The diffusion stage then starts from useful embeddings.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..loop import Run, cosine_rate, descend, train
+from ..loop import Run, cosine_rate, optimizer_step, train
 from .networks import build_text_encoder
 from .tokenizer import tokenize
 
@@ -53,14 +53,14 @@ def train_text(
         chosen = rng.integers(len(facts), size=recipe["batch"])
         captions = [str(rng.choice(facts[index]["captions"])) for index in chosen]
         ids = tokenize(tokenizer, captions)
-        # Tokens only see what stands before them, so the common padding can be left out.
-        longest = int((ids != tokenizer.eos_token_id).sum(1).max()) + 1
+        # Attention is causal, so the padding that all captions share can be cut off.
+        length = int((ids != tokenizer.eos_token_id).sum(1).max()) + 1
         with torch.autocast("cpu", torch.bfloat16):
-            pooled = encoder(input_ids=ids[:, :longest]).pooler_output
+            pooled = encoder(input_ids=ids[:, :length]).pooler_output
             logits = head(pooled)
         loss = F.binary_cross_entropy_with_logits(logits.float(), targets[chosen])
         rate = recipe["learning_rate"] * cosine_rate(step, run.steps)
-        descend(loss, optimizer, rate, parameters)
+        optimizer_step(loss, optimizer, rate, parameters)
         return {"loss": loss.item()}
 
     train(run, {"encoder": encoder, "head": head, "optimizer": optimizer}, take_step)

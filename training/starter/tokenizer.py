@@ -15,7 +15,7 @@ TOKENS = 77
 def train_tokenizer(texts: Iterable[str], merges: int, folder: Path) -> CLIPTokenizer:
     """Learn `merges` byte pairs from `texts` and write vocab.json, merges.txt and settings.
 
-    Every byte is a token, alone and at a word's end, so no text is outside the vocabulary.
+    Every byte is a token, inside and at the end of a word, so any text can be encoded.
     """
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
@@ -57,7 +57,7 @@ def train_tokenizer(texts: Iterable[str], merges: int, folder: Path) -> CLIPToke
 
 
 def load_tokenizer(folder: Path) -> CLIPTokenizer:
-    """Return the tokenizer of a folder, padded and cut to 77 tokens."""
+    """Return the tokenizer of a folder, which pads and cuts texts to 77 tokens."""
     return CLIPTokenizer.from_pretrained(str(folder), model_max_length=TOKENS)
 
 

@@ -1,7 +1,6 @@
-"""Stage: the 9-channel inpainting UNet, on latents made before.
+"""Stage: the 9-channel inpainting UNet, trained on latents that were made before.
 
-The text encoder stays as the stage before left it: it knows what captions say, and a step that
-does not train it is a fifth shorter.
+The text encoder is frozen: it already knows the captions, and a step is a fifth shorter.
 """
 
 from __future__ import annotations
@@ -11,19 +10,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers.models.attention_processor import AttnProcessor
-from diffusers.models.resnet import ResnetBlock2D
-from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import Tensor
 
-from ..loop import AveragedWeights, Run, descend, step_generator, train, trapezoid_rate
+from ...engines.diffusers.initialise import use_plain_attention, zero_residual_branches
+from ..loop import AveragedWeights, Run, optimizer_step, step_generator, train, trapezoid_rate
 from .inpainting import LatentSet
-from .networks import build_scheduler, build_unet, silence
+from .networks import build_scheduler, build_unet, set_to_zero
 from .tokenizer import tokenize
 
 
 def draw_captions(facts: list[dict], portraits, dropout: float, rng) -> list[str]:
-    """Return one caption a portrait; some are left empty for classifier-free guidance."""
+    """Return one caption for each portrait; some are empty for classifier-free guidance."""
     return [
         "" if rng.random() < dropout else str(rng.choice(facts[int(index)]["captions"]))
         for index in portraits
@@ -36,9 +33,9 @@ def noise_examples(examples: LatentSet, batch: int, step: int, seed: int, schedu
     chosen = torch.randint(len(examples.latents), (batch,), generator=random)
     latents = examples.latents[chosen].float()
     noise = torch.randn(latents.shape, generator=random)
-    # One timestep from each equal share of the schedule: the loss varies less between steps.
-    share = torch.rand(1, generator=random) + torch.arange(batch)
-    timesteps = (share / batch * scheduler.config.num_train_timesteps).long() % 1000
+    # One timestep from each equal part of the schedule, so that the loss varies less.
+    position = torch.rand(1, generator=random) + torch.arange(batch)
+    timesteps = (position / batch * scheduler.config.num_train_timesteps).long() % 1000
     noisy = scheduler.add_noise(latents, noise, timesteps)
     shown = torch.cat([noisy, examples.concat[chosen].float()], dim=1)
     return examples.portrait[chosen], shown, noise, timesteps
@@ -54,14 +51,10 @@ def min_snr_weight(scheduler, timesteps: Tensor, gamma: float) -> Tensor:
     return (ratio.clamp(max=gamma) / ratio)[:, None, None, None]
 
 
-def start_silent(unet) -> None:
-    """Let every residual branch and the output start at zero: the error falls sooner.
-
-    Dhariwal and Nichol, "Diffusion Models Beat GANs on Image Synthesis", NeurIPS 2021.
-    """
-    silence(block.conv2 for block in unet.modules() if isinstance(block, ResnetBlock2D))
-    silence(block.proj_out for block in unet.modules() if isinstance(block, Transformer2DModel))
-    silence([unet.conv_out])
+def start_at_zero(unet) -> None:
+    """Set the last layers of residual branches and output to zero: training begins faster."""
+    zero_residual_branches(unet)
+    set_to_zero(unet.conv_out)
 
 
 def train_unet(
@@ -77,10 +70,9 @@ def train_unet(
     torch.manual_seed(seed)
     width, latent_size = text_encoder.config.hidden_size, examples.latents.shape[-1]
     unet = build_unet(recipe["network"], width, latent_size)
-    start_silent(unet)
+    start_at_zero(unet)
     unet = unet.to(memory_format=torch.channels_last)
-    # At 256 tokens plain attention is twice as fast on a CPU as the fused kernel's backward pass.
-    unet.set_attn_processor(AttnProcessor())
+    use_plain_attention(unet)
     scheduler = build_scheduler()
     average = AveragedWeights(unet, recipe["ema"])
     optimizer = torch.optim.AdamW(
@@ -100,11 +92,11 @@ def train_unet(
             shown = shown.contiguous(memory_format=torch.channels_last)
             predicted = unet(shown, timesteps, text, return_dict=False)[0].float()
         weight = min_snr_weight(scheduler, timesteps, recipe["min_snr_gamma"])
-        # Outside the mask the answer is given; most of the loss belongs inside.
+        # Outside the mask the input holds the answer, so the loss counts mostly inside.
         weight = weight * (0.25 + shown[:, 4:5])
         loss = (weight * (predicted - noise).square()).mean()
         rate = recipe["learning_rate"] * trapezoid_rate(step, run.steps)
-        descend(loss, optimizer, rate, unet.parameters())
+        optimizer_step(loss, optimizer, rate, unet.parameters())
         average.update(unet)
         plain = (predicted.detach() - noise).square().mean()
         return {"loss": loss.item(), "mse": plain.item()}

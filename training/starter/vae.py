@@ -1,6 +1,6 @@
 """Stage: the f8 autoencoder, trained on crops of rendered portraits and of photographs.
 
-First both halves together on small crops, then the decoder alone on larger ones.
+Encoder and decoder are trained together on small crops, then the decoder on larger ones.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers.models.attention_processor import Attention
-from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 
-from ..loop import AveragedWeights, Run, descend, train, trapezoid_rate
+from ...engines.diffusers.initialise import zero_residual_branches
+from ..loop import AveragedWeights, Run, optimizer_step, train, trapezoid_rate
 from .augment import jitter_colour, random_crop
 from .dataset import PortraitSet, photographs
-from .networks import LATENT_SCALE, build_vae, silence
+from .networks import LATENT_SCALE, build_vae, set_to_zero
 
 
 def _batch(recipe: dict, portraits: PortraitSet, photos: list[np.ndarray], rng) -> Tensor:
@@ -39,34 +38,33 @@ def _batch(recipe: dict, portraits: PortraitSet, photos: list[np.ndarray], rng) 
 
 
 def reconstruction_loss(decoded: Tensor, pixels: Tensor) -> Tensor:
-    """Return squared and absolute error, the squared error of each latent cell's mean colour,
-    and the absolute error of gradients at two scales.
+    """Return the sum of squared and absolute error, the squared error of each latent cell's mean
+    colour, and the absolute error of gradients at two scales.
     """
     difference = decoded - pixels
     loss = difference.square().mean() + 0.1 * difference.abs().mean()
-    # Large even areas must keep their colour.
+    # Keeps the colour of large even areas.
     loss = loss + 4 * F.avg_pool2d(difference, 8).square().mean()
     for scale in (difference, F.avg_pool2d(difference, 2)):
         loss = loss + 0.05 * (scale.diff(dim=2).abs().mean() + scale.diff(dim=3).abs().mean())
     return loss
 
 
-# Luminance and two colour differences, of about equal spread in pictures.
+# Luminance and two colour differences, with about equal spread in pictures.
 COLOUR_AXES = torch.tensor([[1.0, 1.0, 1.0], [3.0, -3.0, 0.0], [1.5, 1.5, -3.0]]) / 3
-# Group normalisation divides by a spread that these constants dominate, so it stays nearly linear.
+# Dominates the spread that group normalisation divides by, which makes it nearly linear.
 ANCHOR = 3.0
 
 
 @torch.no_grad()
 def start_with_colours(vae) -> None:
-    """Set the first weights so that every latent cell carries its mean colour, and no more yet.
+    """Initialise the network so that every latent cell carries its mean colour.
 
-    A network of normalised layers finds absolute colour last of all. Here the residual stream
-    takes it from end to end: each axis c travels as the pair (c, -c), since silu(c) - silu(-c) is
-    c, beside a constant pair (ANCHOR, -ANCHOR), and the residual branches start at zero.
+    Normalised layers learn absolute colour last of all. Here the residual stream carries it through
+    the network: each axis c is the pair (c, -c), since silu(c) - silu(-c) = c, beside a constant
+    pair (ANCHOR, -ANCHOR), and the residual branches start at zero.
     """
-    silence(block.conv2 for block in vae.modules() if isinstance(block, ResnetBlock2D))
-    silence(block.to_out[0] for block in vae.modules() if isinstance(block, Attention))
+    zero_residual_branches(vae)
     encoder, decoder = vae.encoder, vae.decoder
     box = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]) / 4
     tent = torch.outer(torch.tensor([1.0, 2.0, 1.0]), torch.tensor([1.0, 2.0, 1.0])) / 16
@@ -85,12 +83,12 @@ def start_with_colours(vae) -> None:
     _enter(decoder.conv_in, torch.eye(3, 4))
     for block in decoder.up_blocks:
         _carry(block, [sampler.conv for sampler in block.upsamplers or ()], carried, tent)
-    silence([decoder.conv_out])
+    set_to_zero(decoder.conv_out)
     _leave(decoder.conv_out, torch.linalg.inv(COLOUR_AXES))
 
 
 def _enter(conv: nn.Conv2d, axes: Tensor) -> None:
-    """Let a convolution start the stream: (c, -c, ANCHOR, -ANCHOR) for each axis [A, channels]."""
+    """Make a convolution that writes (c, -c, ANCHOR, -ANCHOR) for each axis [A, channels]."""
     for number, axis in enumerate(axes):
         rows = slice(4 * number, 4 * number + 4)
         nn.init.zeros_(conv.weight[rows])
@@ -99,8 +97,8 @@ def _enter(conv: nn.Conv2d, axes: Tensor) -> None:
         conv.bias[rows] = torch.tensor([0.0, 0.0, ANCHOR, -ANCHOR])
 
 
-def _carry(block: nn.Module, samplers: list[nn.Conv2d], carried: int, kernel: Tensor) -> None:
-    """Let a block pass the stream on, resampled by `kernel` [3, 3]."""
+def _carry(block: Any, samplers: list[nn.Conv2d], carried: int, kernel: Tensor) -> None:
+    """Make a block pass the stream on, resampled by `kernel` [3, 3]."""
     shortcuts = [resnet.conv_shortcut for resnet in block.resnets]
     for conv in [*(shortcut for shortcut in shortcuts if shortcut is not None), *samplers]:
         nn.init.zeros_(conv.weight[:carried])
@@ -110,11 +108,11 @@ def _carry(block: nn.Module, samplers: list[nn.Conv2d], carried: int, kernel: Te
 
 
 def _leave(conv: nn.Conv2d, axes: Tensor) -> None:
-    """Let a convolution read the stream's colours behind a normalisation, times axes [A, 3]."""
+    """Make a convolution that reads the normalised stream's colours, times axes [A, 3]."""
     rows = len(axes)
     nn.init.zeros_(conv.weight[:rows])
     nn.init.zeros_(conv.bias[:rows])
-    # A group of four holds one pair of anchors; what the pair adds to its spread is undone here.
+    # A group of four channels has one pair of anchors, whose effect on its spread is undone here.
     spread = (2 * ANCHOR**2 / 4) ** 0.5
     for number in range(3):
         conv.weight[:rows, 4 * number, 1, 1] = axes[:, number] * spread
@@ -145,9 +143,9 @@ def train_vae(recipe: dict[str, Any], seed: int, size: int, portraits: PortraitS
         divergence = distribution.kl().mean() / distribution.mean[0].numel()
         loss = reconstruction_loss(decoded, pixels) + recipe["kl_weight"] * divergence
         rate = recipe["learning_rate"] * trapezoid_rate(step, run.steps)
-        descend(loss, optimizer, rate, vae.parameters())
+        optimizer_step(loss, optimizer, rate, vae.parameters())
         average.update(vae)
-        return {"loss": loss.item(), "psnr": _psnr(decoded.detach(), pixels)}
+        return {"loss": loss.item(), "psnr": psnr(decoded.detach(), pixels)}
 
     train(run, {"vae": vae, "average": average, "optimizer": optimizer}, take_step)
     vae.load_state_dict(average.weights)
@@ -157,9 +155,9 @@ def train_vae(recipe: dict[str, Any], seed: int, size: int, portraits: PortraitS
 def train_decoder(
     recipe: dict[str, Any], seed: int, vae, portraits: PortraitSet, folder: Path
 ) -> None:
-    """Train the decoder on, in place, towards its averaged weights.
+    """Train the decoder further, in place; it ends with its averaged weights.
 
-    The encoder stays as it is, and so do the latents that other stages learn from.
+    The encoder is frozen, so the latents that other stages learn from do not change.
     """
     torch.manual_seed(seed)
     decoder = nn.ModuleDict({"quant": vae.post_quant_conv, "decoder": vae.decoder})
@@ -181,15 +179,15 @@ def train_decoder(
             decoded = vae.decode(latents).sample.float()
         loss = reconstruction_loss(decoded, pixels)
         rate = recipe["learning_rate"] * trapezoid_rate(step, run.steps)
-        descend(loss, optimizer, rate, decoder.parameters())
+        optimizer_step(loss, optimizer, rate, decoder.parameters())
         average.update(decoder)
-        return {"loss": loss.item(), "psnr": _psnr(decoded.detach(), pixels)}
+        return {"loss": loss.item(), "psnr": psnr(decoded.detach(), pixels)}
 
     train(run, {"decoder": decoder, "average": average, "optimizer": optimizer}, take_step)
     decoder.load_state_dict(average.weights)
 
 
-def _psnr(decoded: Tensor, pixels: Tensor) -> float:
+def psnr(decoded: Tensor, pixels: Tensor) -> float:
     """Return the PSNR in dB of pictures in -1..1."""
     error = F.mse_loss(decoded, pixels).item() / 4
     return -10 * float(np.log10(max(error, 1e-9)))
@@ -209,7 +207,7 @@ def standardise_latents(vae, portraits: PortraitSet, size: int) -> None:
     """Fold a whitening map of the four channels into the 1x1 convolutions around the latent.
 
     Afterwards the latents times LATENT_SCALE have mean 0, deviation 1 and no correlation over
-    portraits, as Stable Diffusion's samplers expect, and reconstruction is unchanged.
+    portraits, as Stable Diffusion's samplers expect. Reconstruction is unchanged.
     """
     _, latents = _sample_latents(vae, portraits, size)
     rows = latents.movedim(1, -1).reshape(-1, 4).double()
@@ -221,7 +219,7 @@ def standardise_latents(vae, portraits: PortraitSet, size: int) -> None:
     weight, bias = before.weight[:4, :, 0, 0].double(), before.bias[:4].double()
     before.weight[:4] = (whitening @ weight).float()[:, :, None, None]
     before.bias[:4] = (whitening @ (bias - mean)).float()
-    # A diagonal posterior cannot be rotated; its deviation is scaled by the map's size alone.
+    # A diagonal posterior cannot be rotated; its deviation is scaled by the map's row norms.
     before.bias[4:] += 2 * whitening.norm(dim=1).log().float()
     weight = after.weight[:, :, 0, 0].double()
     after.bias += (weight @ mean).float()

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from visage.training.world.export import ATTRIBUTE_FILE, IMAGES, MASKS
+from visage.world.export import ATTRIBUTE_FILE, IMAGES, MASKS
 
 SIZE = 64
 

@@ -47,6 +47,12 @@ def test_same_step_same_batch(cache):
     assert not torch.equal(first.noise, other.noise)
 
 
+def test_takes_every_seed_of_a_sampler(cache):
+    """Also in the second epoch, whose order of examples has a number of its own."""
+    first, last = (whole(cache, step, replace(CONFIG, seed=2**64 - 1)) for step in (0, 9))
+    assert not torch.equal(first.noise, last.noise)
+
+
 def test_processes_share_one_global_batch(cache):
     batch = whole(cache, 5)
     halves = [StepBatches(cache, CONFIG, 1000, process, 2)[5] for process in range(2)]

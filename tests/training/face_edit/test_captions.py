@@ -1,7 +1,7 @@
 """Captions from the forty attributes."""
 
 from visage.training.face_edit.captions import CAPTIONS, write_captions
-from visage.training.world.labels import ATTRIBUTES
+from visage.world.labels import ATTRIBUTES
 
 
 def test_ten_captions_the_same_every_time():

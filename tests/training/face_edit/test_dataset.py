@@ -12,7 +12,7 @@ from visage.training.face_edit.dataset import (
     read_dataset,
     split_dataset,
 )
-from visage.training.world.export import MASKS, export_portraits
+from visage.world.export import MASKS, export_portraits
 
 
 def only(folder, name):
@@ -41,6 +41,16 @@ class TestPairs:
         assert image.shape == (64, 64, 3) and mask.shape == (64, 64)
         assert set(mask.unique().tolist()) == {0.0, 1.0}
         assert image[mask > 0].mean() > image[mask == 0].mean() + 0.3
+
+    def test_pictures_and_masks_of_other_depths(self, fresh):
+        image, mask = load_example(only(fresh, "face1"), 64, ("face",), None)
+        picture = Image.open(fresh / "face1.png").convert("L")
+        Image.fromarray(np.array(picture).astype(np.uint16) * 257).save(fresh / "face1.png")
+        zeros_and_ones = np.array(Image.open(fresh / "face1.mask.png").convert("L")) > 127
+        Image.fromarray(zeros_and_ones.astype(np.uint8)).save(fresh / "face1.mask.png")
+        deep, same = load_example(only(fresh, "face1"), 64, ("face",), None)
+        assert torch.equal(same, mask)
+        assert torch.allclose(deep.mean(-1), image.mean(-1), atol=0.1)
 
     def test_masks_may_lie_in_a_folder_of_their_own(self, fresh):
         (fresh / "masks").mkdir()

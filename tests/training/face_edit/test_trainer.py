@@ -10,12 +10,13 @@ from dataclasses import replace
 import pytest
 import torch
 from visage.engines.diffusers import DiffusersEngine
-from visage.engines.diffusers_training import load_trainable
+from visage.engines.diffusers.training import load_trainable
 from visage.models.face_edit import read_face_edit
 from visage.techniques.mask_weighted_loss import mask_weighted_loss
 from visage.training.face_edit.batches import Batch
 from visage.training.face_edit.config import FaceEditConfig
 from visage.training.face_edit.learner import FaceEditLearner
+from visage.training.face_edit.stepper import Stepper
 from visage.training.face_edit.trainer import make_accelerator, train_face_edit
 
 SETTINGS = {
@@ -31,9 +32,10 @@ CONFIG = FaceEditConfig(**SETTINGS)
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from visage.engines.diffusers_training import load_trainable
+from visage.engines.diffusers.training import load_trainable
 from visage.training.face_edit.config import FaceEditConfig
 from visage.training.face_edit.trainer import make_accelerator, train_face_edit
+from visage.training.face_edit.stepper import Stepper
 base, data, settings, folder, cache = sys.argv[1:6]
 def on_step(progress):
     if progress.step == 5:
@@ -141,7 +143,7 @@ def test_result_fits_the_diffusers_engine(whole, random_starter):
 def test_stock_lora_loader_applies_the_kv_part(whole, comfy_nodes, comfy, random_starter):
     import comfy.utils
     import folder_paths
-    from visage.engines.comfyui import load_starter
+    from visage.engines.comfyui.starter import load_starter
 
     folder = folder_paths.get_folder_paths("loras")[0]
     os.makedirs(folder, exist_ok=True)
@@ -178,6 +180,24 @@ def test_interrupted_run_keeps_a_checkpoint_of_its_last_step(whole, train, tmp_p
 
     with pytest.raises(InterruptedError):
         train(tmp_path, on_step=stop)
+    assert torch.load(tmp_path / "losses.pt", weights_only=True)["step"] == 3
+    assert train(tmp_path, resume=True)[0] == whole[0]
+
+
+def test_what_stops_a_step_leaves_the_steps_before_it(whole, train, tmp_path, monkeypatch):
+    """ComfyUI's layers raise, from 0.33 on, when the user interrupts the run."""
+    take, taken = Stepper.take, []
+
+    def interrupted(self, *args):
+        taken.append(args)
+        if len(taken) == 4:
+            raise InterruptedError
+        return take(self, *args)
+
+    monkeypatch.setattr(Stepper, "take", interrupted)
+    with pytest.raises(InterruptedError):
+        train(tmp_path)
+    monkeypatch.undo()
     assert torch.load(tmp_path / "losses.pt", weights_only=True)["step"] == 3
     assert train(tmp_path, resume=True)[0] == whole[0]
 

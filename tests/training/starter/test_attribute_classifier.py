@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from visage.evaluation.attribute_classifier import ATTRIBUTES, load_attribute_classifier
+from visage.models.attribute_classifier import ATTRIBUTES, load_attribute_classifier
 from visage.training.starter import attribute_classifier as stage
 
 

@@ -34,7 +34,7 @@ from visage.training.starter.image_encoder import (
     train_image_encoder,
 )
 from visage.training.starter.scenes import load_scenes, render_scenes
-from visage.training.world import STYLES, portrait
+from visage.world import STYLES, portrait
 
 
 @pytest.fixture(scope="module")

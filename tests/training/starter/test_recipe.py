@@ -20,7 +20,7 @@ from visage.training.starter.networks import (
 )
 from visage.training.starter.recipe import RECIPE, read_recipe
 from visage.training.starter.tokenizer import load_tokenizer, tokenize, train_tokenizer
-from visage.training.starter.unet import min_snr_weight, noise_examples, start_silent
+from visage.training.starter.unet import min_snr_weight, noise_examples, start_at_zero
 from visage.training.starter.vae import standardise_latents, start_with_colours, train_decoder
 
 
@@ -221,9 +221,9 @@ def test_the_shipped_recipe_reads_and_a_broken_one_says_so(tmp_path):
         read_recipe(tmp_path / "absent.json")
 
 
-def test_a_silent_unet_says_nothing_and_still_learns():
+def test_a_unet_that_starts_at_zero_predicts_zero_and_still_learns():
     unet = build_unet({"block_out_channels": [32] * 4, "heads": [1] * 4}, 16, 8)
-    start_silent(unet)
+    start_at_zero(unet)
     predicted = unet(torch.randn(2, 9, 8, 8), torch.tensor([5, 900]), torch.randn(2, 5, 16)).sample
     assert not predicted.any()
     (predicted - 1).square().mean().backward()
