@@ -1,4 +1,4 @@
-"""Prompt following: is what a prompt names found in the edited face, by an independent judge?"""
+"""Prompt following: whether an independent judge finds what a prompt names in the edited face."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from ..training.world.portrait import Portrait
-from .attribute_classifier import ATTRIBUTES, Attribute, AttributeClassifier, align
+from ..models.attribute_classifier import ATTRIBUTES, Attribute, AttributeClassifier, align
+from ..world.portrait import Portrait
 from .editing import Editor
 from .held_out import held_out
 
 Judge = Callable[[np.ndarray, np.ndarray], dict[str, bool]]
-"""A picture uint8 [H, W, 3] and its landmarks [5, 2] to what it shows, by attribute."""
+"""judge(picture uint8 [H, W, 3], landmarks [5, 2]) -> which attributes it shows, by name."""
 
 
 def judge_with(classifier: AttributeClassifier) -> Judge:
@@ -30,9 +30,9 @@ def judge_with(classifier: AttributeClassifier) -> Judge:
 def prompt_attribute_rates(
     editor: Editor, judge: Judge, count: int, say: Callable[[str], None]
 ) -> dict[str, float]:
-    """By attribute, the share of `count` edited people who show what the prompt named.
+    """By attribute, the fraction of `count` edited people who show what the prompt named.
 
-    Each is a photograph-like portrait of a held-out person without the attribute.
+    Each person is a photograph-like portrait of a held-out person without the attribute.
     """
     rates = {}
     for name, attribute in ATTRIBUTES.items():
@@ -52,7 +52,7 @@ def prompt_for(person: Portrait, attribute: Attribute) -> str:
 
 
 def people_without(attribute: Attribute, count: int) -> list[Portrait]:
-    """The first `count` held-out people on whom the attribute can be tried."""
+    """The first `count` held-out people who lack the attribute and can be given it."""
     people: list[Portrait] = []
     number = 0
     while len(people) < count:
@@ -63,6 +63,6 @@ def people_without(attribute: Attribute, count: int) -> list[Portrait]:
             continue
         bare_head = traits["hair"] != "none" and traits["hat"] == "none"
         if attribute.parts == "face and hair" and not bare_head:
-            continue  # hair can take a colour only where it is seen
+            continue  # hair can only be recoloured where it is visible
         people.append(person)
     return people

@@ -1,40 +1,39 @@
-"""How well the face detector finds the people of scenes that it has never seen."""
+"""How well the face detector finds the people of held-out scenes."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from ..models.face_detector import SMALLEST, Detections, FaceDetector, overlap
-from ..training.world import Scene, scene
+from ..models.face_detector import MIN_FACE, Detections, FaceDetector, overlap
+from ..world import Scene, scene
 
 SIZE = 256
 RIGHT = 0.5
-"""A box is right when it shares this much of its union with a face's."""
-LEAST_VISIBLE = 0.5
+"""Intersection over union from which a box is right."""
+MIN_VISIBLE = 0.5
 
 
 def _extent(boxes: Tensor) -> Tensor:
-    """The side of a square as large as each box, in pixels."""
+    """Side in pixels of a square with the area of each box."""
     return boxes[:, 2:].prod(1).sqrt()
 
 
 def judge(found: Detections, truth: Scene) -> tuple[int, int, int]:
-    """Faces found, faces asked for, and boxes that show none of them.
+    """Count the faces found, the faces to find, and the false boxes.
 
-    Asked for are faces of 24 px and larger of which at least half can be seen. Boxes over other
-    faces, and boxes that are smaller themselves, count neither way; a second box over a face is
-    wrong.
+    Faces to find have 24 px or more, of which at least half is visible. Boxes over other faces and
+    smaller boxes are ignored. A second box over a face is false.
     """
     boxes = torch.tensor([face.box for face in truth.faces], dtype=torch.float32).view(-1, 4)
     visible = torch.tensor([face.visible for face in truth.faces])
-    asked = (_extent(boxes) >= SMALLEST) & (visible >= LEAST_VISIBLE)
+    asked = (_extent(boxes) >= MIN_FACE) & (visible >= MIN_VISIBLE)
     shared = overlap(found.boxes, boxes)
     taken, wrong = torch.zeros(len(boxes), dtype=torch.bool), 0
     for box, row in zip(found.boxes, shared, strict=True):
         face = int(row.argmax())
         if row[face] < RIGHT or (asked[face] and taken[face]):
-            wrong += bool(_extent(box[None]) >= SMALLEST)
+            wrong += bool(_extent(box[None]) >= MIN_FACE)
             continue
         taken[face] = True
     return int((taken & asked).sum()), int(asked.sum()), wrong

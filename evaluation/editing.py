@@ -1,4 +1,4 @@
-"""Edits of drawn portraits with everything that the starter ships, as the demo makes them."""
+"""Edits of drawn portraits with the starter's models, as in the demo."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from ..models.face_parser import FaceParser
 from ..models.starter_files import starter_file
 from ..techniques.face_edit import FaceEditResult, FaceEditSettings, edit_faces
 from ..techniques.text_adapter import FaceAwareTextAdapter
-from ..training.world.portrait import Portrait
+from ..world.portrait import Portrait
 from .held_out import as_batch, as_pictures
 
 Editor = Callable[[Portrait, str, tuple[str, ...]], np.ndarray]
-"""A portrait, a prompt and the parts to paint anew to the edited picture, uint8 [H, W, 3]."""
+"""editor(portrait, prompt, parts to repaint) -> edited picture uint8 [H, W, 3]."""
 
 
 def load_edit(parser: FaceParser) -> Callable[..., FaceEditResult]:
-    """The starter's own face edit on the diffusers engine; the noise depends on the person.
+    """Load the starter's face edit on the diffusers engine; its noise depends on the person.
 
-    The function takes a portrait, a prompt, the parts, and any other `FaceEditSettings` by name.
+    The returned function takes a portrait, a prompt, the parts, and any other field of
+    `FaceEditSettings` by name.
     """
     weights = read_face_edit(starter_file("face_edit"))
     engine = DiffusersEngine.load(face_edit=weights)
@@ -31,9 +32,9 @@ def load_edit(parser: FaceParser) -> Callable[..., FaceEditResult]:
     def edit(
         person: Portrait, prompt: str, parts: tuple[str, ...], **choices: object
     ) -> FaceEditResult:
-        # The workflow's soft mask is made for pictures of 512 px; these have a quarter of that.
+        # The workflow's soft mask is for pictures of 512 px, four times as large as these.
         settings = FaceEditSettings(
-            seed=person.identity_id, parts=parts, sigma=2.0, grow=3, **choices
+            seed=person.identity_id, parts=parts, sigma=2.0, grow=3, unit="pixels", **choices
         )
         return edit_faces(as_batch([person.image]), prompt, engine, parser, settings, adapter)
 
@@ -41,7 +42,7 @@ def load_edit(parser: FaceParser) -> Callable[..., FaceEditResult]:
 
 
 def load_editor(parser: FaceParser) -> Editor:
-    """The same with the shipped workflow's settings, for those who want the picture alone."""
+    """Load the starter's face edit with the shipped workflow's settings; it returns the picture."""
     edit = load_edit(parser)
 
     def paint(person: Portrait, prompt: str, parts: tuple[str, ...]) -> np.ndarray:

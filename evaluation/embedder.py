@@ -1,8 +1,8 @@
-"""How well the face embedder tells people apart whom it has never seen.
+"""How well the face embedder distinguishes held-out people.
 
-Two pictures are said to show one person when the cosine of their vectors passes a threshold. The
-threshold is chosen on other people (split "validation") than it is judged on (split "test"). Faces
-are aligned by the renderer's own landmarks, so that the figures are the embedder's alone.
+Two pictures count as one person when the cosine of their vectors is above a threshold, which is
+chosen on other people (split "validation") than those it is tested on (split "test"). Faces are
+aligned by the renderer's landmarks, so that the figures depend on the embedder alone.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from ..models.face_embedder import FaceEmbedder, align_faces
-from ..training.world import STYLES, portrait
-from ..training.world.portrait import PEOPLE_PER_BLOCK, PORTRAITS_PER_PERSON
-from ..training.world.styles import stylise
+from ..world import STYLES, portrait
+from ..world.portrait import PEOPLE_PER_BLOCK, PORTRAITS_PER_PERSON
+from ..world.styles import stylise
 
 SIZE = 128
 PICTURES = 5
-"""Pictures of each person, which make ten pairs."""
+"""Number of pictures of each person, which make ten pairs."""
 
 
 def portraits_of(person: int, count: int = PICTURES) -> list[int]:
@@ -46,16 +46,16 @@ def _vectors(embedder: FaceEmbedder, people: int, split: str) -> tuple[Tensor, T
 
 
 def _aligned(image: np.ndarray, landmarks: np.ndarray) -> Tensor:
-    # Landmarks count from the border of the picture, align_faces from the first pixel's middle.
+    # Landmarks count from the border, align_faces from the middle of the first pixel.
     points = torch.from_numpy(landmarks)[None] - 0.5
     return align_faces(torch.from_numpy(image).float() / 255, points)
 
 
 def pair_cosines(first: Tensor, second: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Cosines of equally many pairs of one person and of two, from vectors [people, K, D].
+    """Cosines of pairs of one person and of as many pairs of two, from vectors [people, K, D].
 
-    Of one person all pairs of different pictures, one from each side; of two people as many drawn
-    at random.
+    The pairs of one person are all pairs of different pictures, one from each side. Those of two
+    people are drawn at random.
     """
     pairs = list(combinations(range(first.shape[1]), 2))
     left, right = (list(side) for side in zip(*pairs, strict=True))
@@ -70,10 +70,10 @@ def pair_cosines(first: Tensor, second: Tensor, seed: int = 0) -> tuple[Tensor, 
 
 
 def best_threshold(same: Tensor, different: Tensor) -> float:
-    """The cosine that parts the two best, halfway between its neighbours."""
+    """The cosine that separates the two best, halfway between its neighbours."""
     cosines, order = torch.cat([same, different]).sort()
     truth = torch.cat([torch.ones_like(same), torch.zeros_like(different)])[order]
-    # Below a cut everything counts as different people, above it as one person.
+    # Cosines below a threshold count as two people, those above it as one person.
     right = torch.cat([torch.zeros(1), (1 - 2 * truth).cumsum(0)])
     cut = int(right.argmax())
     low, high = cosines[max(cut - 1, 0)], cosines[min(cut, len(cosines) - 1)]
@@ -81,7 +81,7 @@ def best_threshold(same: Tensor, different: Tensor) -> float:
 
 
 def accuracy(same: Tensor, different: Tensor, threshold: float) -> float:
-    """Share of pairs that are told rightly, both kinds weighing alike."""
+    """Balanced accuracy: the mean of the fractions of either kind that are right."""
     found, refused = (same > threshold).float().mean(), (different <= threshold).float().mean()
     return float((found + refused) / 2)
 
@@ -90,9 +90,9 @@ def accuracy(same: Tensor, different: Tensor, threshold: float) -> float:
 def embedder_figures(embedder: FaceEmbedder, count: int) -> dict[str, float]:
     """Verification accuracy over `20 * count` pairs of `count` people: 300 make 6,000.
 
-    `embedder_accuracy` is between photograph-like portraits, `embedder_cross_style_accuracy`
-    between such a portrait and a painting in one of the seven other styles, each with a threshold
-    from as many other pairs of its kind.
+    `embedder_accuracy` compares photograph-like portraits, `embedder_cross_style_accuracy` such a
+    portrait with a painting in one of the seven other styles. Each has a threshold of its own, from
+    as many other pairs of its kind.
     """
     chosen, judged = (_vectors(embedder, count, split) for split in ("validation", "test"))
     figures = {}

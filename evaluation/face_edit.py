@@ -1,8 +1,8 @@
-"""The face editor against plain inpainting, Blended Latent Diffusion and itself without its parts.
+"""The face editor compared with inpainting, Blended Latent Diffusion, and itself without parts.
 
 The tables of Kang et al., "High-Fidelity Face Swap via Prompt-Driven Inpainting and Pixel-Level
 Background Preservation", on any dataset that the trainer reads. Each picture is edited with the
-caption of another one; all rows see the same pictures, prompts and noise.
+caption of another one. All rows use the same pictures, prompts and noise.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..engines.interface import Engine
-from ..engines.sampling import add_noise, masked, sample_euler, seeded_noise
+from ..diffusion.interface import Engine
+from ..diffusion.latent import to_latent_size
+from ..diffusion.sampling import add_noise, masked, sample_euler, seeded_noise
 from ..models.face_parser import FaceParser
+from ..models.picture_files import read_picture
 from ..techniques.blended_latent_diffusion import blend_latents
 from ..techniques.pixel_blend import blend
-from ..techniques.soft_inpaint import inpaint_condition, to_latent_size
+from ..techniques.soft_inpaint import inpaint_condition
 from ..techniques.soft_mask import soften
 from ..techniques.text_adapter import FaceAwareTextAdapter, adapt_text
 from ..training.face_edit.dataset import BadExample, Example, load_example
@@ -34,8 +36,8 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Method:
-    """A row of the table: which parts of the whole edit it has. weights: "base", "tuned", "plain
-    loss"; noise: "blended latents" for Blended Latent Diffusion."""
+    """A row of the table, by the parts of the edit that it has. weights: "base", "tuned" or "plain
+    loss"; latent_blend: Blended Latent Diffusion."""
 
     name: str
     weights: str = "tuned"
@@ -59,7 +61,7 @@ METHODS = (
 
 @dataclass(frozen=True)
 class Pair:
-    """A picture [S, S, 3], its binary mask [S, S], and what its face shall become."""
+    """A picture [S, S, 3], its binary mask [S, S], and the prompt for its face."""
 
     name: str
     image: Tensor
@@ -69,7 +71,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class EditSettings:
-    """Sampling, and the soft mask's sigma and growth in pixels."""
+    """Settings of the sampling, and the soft mask's sigma and growth in pixels."""
 
     steps: int = 20
     guidance: float = 5.0
@@ -80,7 +82,7 @@ class EditSettings:
 
 @dataclass(frozen=True)
 class Weights:
-    """An engine with one set of K/V weights, and the adapter that belongs to them."""
+    """An engine with one set of K/V weights, and their adapter."""
 
     engine: Engine
     adapter: FaceAwareTextAdapter | None = None
@@ -88,7 +90,7 @@ class Weights:
 
 @dataclass
 class Row:
-    """A method's values, one a pair: see `COLUMNS`. missing says why there are none."""
+    """A method's values for each pair, by `COLUMNS`; missing says why there are none."""
 
     name: str
     values: dict[str, list[float]] = field(default_factory=dict)
@@ -100,10 +102,10 @@ class Row:
 
 
 Metric = Callable[[Tensor, Pair], float]
-"""An edited picture [S, S, 3] and its pair to one figure."""
+"""metric(edited picture [S, S, 3], its pair) -> one figure."""
 
 Features = Callable[[Tensor, Pair], np.ndarray]
-"""A picture [S, S, 3] of a pair to the feature vector [d] of its face."""
+"""features(picture [S, S, 3], its pair) -> feature vector [d] of the face."""
 
 COLUMNS = {
     "outside_max_abs": "largest error outside the soft mask",
@@ -124,8 +126,9 @@ def choose_pairs(
     parts: Sequence[str] = ("face",),
     parser: FaceParser | None = None,
 ) -> tuple[list[Pair], list[str]]:
-    """The first `count` usable examples, each with the first caption of the next one, and lines
-    about those that are not usable."""
+    """Choose the first `count` usable examples, each with the first caption of the next one.
+
+    Also returns a line about each example that cannot be used."""
     loaded, problems = [], []
     for example in examples:
         if len(loaded) == count:
@@ -146,7 +149,7 @@ def choose_pairs(
 def edit_pair(
     pair: Pair, method: Method, weights: Weights, settings: EditSettings, seed: int
 ) -> Tensor:
-    """The picture [S, S, 3] as a method edits it."""
+    """Edit the picture with a method; return it as [S, S, 3]."""
     engine, image, mask = weights.engine, pair.image[None], pair.mask[None]
     if method.latent_blend:
         options = (seed, settings.steps, settings.guidance)
@@ -155,7 +158,7 @@ def edit_pair(
     text = engine.encode_text([pair.prompt, ""])
     positive = text[:1]
     if method.adapter and weights.adapter is not None:
-        positive = adapt_text(positive, matte, weights.adapter, settings.adapter_strength)
+        positive = adapt_text(positive, mask, weights.adapter, settings.adapter_strength)
     condition = inpaint_condition(image, matte, engine.encode, engine.latent_scale)
     latent = condition.latent * engine.latent_scale
     noise = seeded_noise(latent, seed)
@@ -169,8 +172,8 @@ def edit_pair(
 
 
 def background_figures(edited: Tensor, pair: Pair, settings: EditSettings) -> dict[str, float]:
-    """The largest error where the soft mask is 0, and the PSNR in dB over 1 - M (infinite where
-    nothing changed)."""
+    """The largest error where the soft mask is 0, and the PSNR in dB over 1 - M, which is infinite
+    if nothing changed."""
     matte = soften(pair.mask[None], settings.sigma, settings.grow)[0]
     difference = (edited - pair.image).abs()
     outside = difference[matte == 0]
@@ -194,12 +197,12 @@ def run_table(
     keep: Callable[[str, Pair, Tensor], None] | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> list[Row]:
-    """A row for each method and each folder of pictures made elsewhere.
+    """Measure every method, and every folder of pictures made elsewhere; return a row for each.
 
-    weights("base" | "tuned" | "plain loss") gives None where there are none. keep is shown every
-    edited picture. With features, a row also has the Frechet distance between edits and originals
-    and each edit's cosine with its original. compare names folders with pictures that are called
-    like the dataset's.
+    weights("base" | "tuned" | "plain loss") returns None for missing weights. keep is called with
+    every edited picture. With features, a row also has the Frechet distance between edits and
+    originals, and each edit's cosine with its original. compare maps names to folders, whose
+    pictures must have the names of the dataset's.
     """
     rows, originals = [], []
     if features is not None:
@@ -245,7 +248,7 @@ def run_table(
 
 
 def interval(values: Sequence[float], seed: int = 42) -> tuple[float, float, float]:
-    """Mean and 95 % interval of it by bootstrap; infinite values are left out."""
+    """The mean and its 95 % bootstrap interval; infinite values are left out."""
     finite = np.array([value for value in values if np.isfinite(value)])
     if not len(finite):
         return (float("inf"),) * 3
@@ -256,7 +259,7 @@ def interval(values: Sequence[float], seed: int = 42) -> tuple[float, float, flo
 
 
 def to_markdown(rows: Sequence[Row], absent: dict[str, str]) -> str:
-    """The table; `absent` says of a column why it is not there."""
+    """The table in Markdown; `absent` gives the reason for each missing column."""
     names = [name for name in COLUMNS if name not in absent]
     lines = [
         "| method | " + " | ".join(COLUMNS[name] for name in names) + " |",
@@ -272,7 +275,7 @@ def to_markdown(rows: Sequence[Row], absent: dict[str, str]) -> str:
 
 
 def write_report(folder: Path, rows: Sequence[Row], absent: dict[str, str], about: dict) -> str:
-    """Write table.md and table.json; returns the Markdown."""
+    """Write table.md and table.json; return the Markdown."""
     folder.mkdir(parents=True, exist_ok=True)
     text = to_markdown(rows, absent)
     (folder / "table.md").write_text(text, encoding="utf-8")
@@ -312,6 +315,5 @@ def _picture_of(pair: Pair, folder: Path) -> Path | None:
 
 
 def _read(path: Path, size: int) -> Tensor:
-    with Image.open(path) as file:
-        picture = file.convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
+    picture = read_picture(path).resize((size, size), Image.Resampling.BICUBIC)
     return torch.from_numpy(np.array(picture)).float() / 255

@@ -1,8 +1,8 @@
-"""Plots of a comparison of face edits: spread of a figure, the profile across the mask's edge, and
-where each method changed the picture.
+"""Plots of a comparison of face edits: the spread of a figure, the profile across the mask's edge,
+and the places that each method changed.
 
-As figures 4, 5, 7 and 8 of Kang et al., "High-Fidelity Face Swap via Prompt-Driven Inpainting and
-Pixel-Level Background Preservation".
+They follow figures 4, 5, 7 and 8 of Kang et al., "High-Fidelity Face Swap via Prompt-Driven
+Inpainting and Pixel-Level Background Preservation".
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LUMA = np.array((0.2126, 0.7152, 0.0722))
 
 
 def plot_spread(rows: Sequence[Row], column: str, path: Path) -> None:
-    """How a column's values are spread over the pictures, one box a method."""
+    """Plot the spread of a column's values over the pictures, one box for each method."""
     shown = {
         row.name: [value for value in row.values[column] if np.isfinite(value)]
         for row in rows
@@ -40,13 +40,13 @@ def plot_spread(rows: Sequence[Row], column: str, path: Path) -> None:
 
 
 def boundary_row(pair: Pair) -> int:
-    """The row of pixels through the middle of the mask."""
+    """Number of the row of pixels through the middle of the mask."""
     rows = pair.mask.any(dim=1).nonzero().flatten()
     return int(rows[len(rows) // 2])
 
 
 def plot_profile(pair: Pair, edits: Mapping[str, Tensor], path: Path) -> None:
-    """Intensity along the row through the middle of the mask: a seam is a step at its edges."""
+    """Plot the intensity along the row through the mask's middle; a seam is a step at its edges."""
     row = boundary_row(pair)
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     axes = figure.subplots()
@@ -65,7 +65,7 @@ def plot_profile(pair: Pair, edits: Mapping[str, Tensor], path: Path) -> None:
 
 
 def plot_differences(pair: Pair, edits: Mapping[str, Tensor], path: Path) -> None:
-    """Each edit and, below it, the amplified difference from the original."""
+    """Plot each edit and, below it, its amplified difference from the original."""
     count = len(edits) + 1
     figure = Figure(figsize=(2.4 * count, 5), layout="constrained")
     axes = figure.subplots(2, count, squeeze=False)

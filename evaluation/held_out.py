@@ -1,4 +1,4 @@
-"""Portraits that no training stage has seen, and how pictures become batches."""
+"""Portraits on which no stage is trained, and the conversion of pictures to batches."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..training.world import portrait
-from ..training.world.portrait import Portrait
+from ..world import portrait
+from ..world.portrait import Portrait
 
 SIZE = 128
 
 
 def held_out(numbers: Iterable[int], size: int = SIZE, style: str | None = None) -> list[Portrait]:
-    """Portraits of the split "test"; style None draws photographs and paintings by chance."""
+    """Portraits of the split "test"; style None draws photographs and paintings at random."""
     return [portrait(number, size=size, split="test", style=style) for number in numbers]
 
 
@@ -25,5 +25,5 @@ def as_batch(pictures: list[np.ndarray]) -> Tensor:
 
 
 def as_pictures(batch: Tensor) -> list[np.ndarray]:
-    """The batch [B, H, W, 3] in 0..1 as pictures uint8."""
+    """The batch [B, H, W, 3] in 0..1 as pictures uint8 [H, W, 3]."""
     return list((batch.clamp(0, 1) * 255).round().byte().numpy())

@@ -1,9 +1,8 @@
 """How much of the person each part of the mosaic and the guard keeps, in the starter world.
 
 Scenes of drawn people are restyled by query-preserving style transfer: plainly, as a mosaic, and as
-a mosaic under the identity guard. Likeness is the cosine of face embeddings with the original's own
-pixels, aligned by the landmarks that the renderer knows. Figures of this world, comparable with
-each other and with nobody else's.
+a mosaic with the identity guard. Likeness is the cosine of face embeddings of result and original,
+aligned by the renderer's landmarks. The figures can only be compared with each other.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..engines.diffusers import DiffusersEngine
-from ..engines.diffusers_branches import DiffusersRun
+from ..engines.diffusers.branches import DiffusersRun
 from ..engines.image_encoder import ImageEncoder
 from ..models.face_analyzer import FaceAnalyzer, FoundFace
 from ..models.face_detector import overlap
@@ -36,18 +35,18 @@ from ..techniques.style_score import (
     colour_statistics,
     cosine_distance,
 )
-from ..training.world import STYLES, scene
+from ..world import STYLES, scene
 from .held_out import as_batch, held_out
 
 SIZE = 384
-"""Of the scenes; their faces are 25 to 160 pixels high."""
+"""Side of the scenes in pixels; their faces are 25 to 160 pixels high."""
 MOSAIC = 256
-"""The picture's tile: faces of 100 px, which the starter can draw, fit into the face tiles."""
+"""Side of the picture's tile; face tiles then hold faces of 100 px, which the starter can draw."""
 STEPS = 10
 STYLED = STYLES[1:]
 BUCKETS = {"small": (0.0, 0.08), "medium": (0.08, 0.2), "large": (0.2, math.inf)}
-"""Root of a face's share of the picture."""
-LEAST_VISIBLE = 0.5
+"""Ranges of a face's size, the square root of the fraction of the picture that it covers."""
+MIN_VISIBLE = 0.5
 FOUND_AGAIN = 0.5
 STRENGTH = 0.5
 RESAMPLES = 10_000
@@ -55,7 +54,7 @@ RESAMPLES = 10_000
 
 @dataclass(frozen=True)
 class Parts:
-    """The models that a measurement takes."""
+    """The models that a measurement needs."""
 
     engine: DiffusersEngine
     encoder: ImageEncoder
@@ -64,9 +63,9 @@ class Parts:
 
 @dataclass(frozen=True)
 class Row:
-    """One way to restyle: `canvas` "picture" (nothing but the picture), "content" (a mosaic of
-    enlarged faces) or "canvas" (of restored ones), the parts of the guard, whether a face that gets
-    less like the person is left out, and whether the row only tells what a part adds.
+    """One way to restyle. canvas is "picture" (the picture alone), "content" (a mosaic of enlarged
+    faces) or "canvas" (of restored ones). Further fields are the parts of the guard, whether a
+    face that becomes less like the person is left out, and whether the row only measures a part.
     """
 
     name: str
@@ -101,7 +100,7 @@ class Case:
 
     @cached_property
     def sizes(self) -> list[float]:
-        """Root of each face's share of the picture."""
+        """Square root of the fraction of the picture that each face covers."""
         return [math.sqrt(face.box[2] * face.box[3]) / self.image.shape[1] for face in self.faces]
 
     @property
@@ -110,14 +109,16 @@ class Case:
 
 
 Distances = tuple[float, float]
-"""From the style picture, of the result and of the original."""
+"""Distances of the result and of the original from the style picture."""
 
 
 @dataclass
 class Measured:
-    """What a row made of all cases: by face its likeness, the likeness with another person, and
-    whether it is still found; by case the distances from the style everywhere, on faces and on the
-    background, and those of colours alone, seconds, and pixels restyled.
+    """A row's measurements on all cases.
+
+    For each face: its likeness, the likeness with another person, and whether it is still found.
+    For each case: the distances from the style everywhere, on faces and on the background, those of
+    colours alone, the seconds, and the pixels restyled.
     """
 
     likeness: list[float] = field(default_factory=list)
@@ -133,8 +134,8 @@ class Measured:
 
 @dataclass
 class Ablation:
-    """Rows by name; the size of every face; and how well an unstylised mosaic comes back: PSNR
-    inside the mattes by case, and the largest change outside.
+    """Rows by name; the size of every face; and how well an unstyled mosaic is put back: PSNR in
+    dB inside the mattes for each case, and the largest change outside.
     """
 
     rows: dict[str, Measured]
@@ -144,16 +145,17 @@ class Ablation:
 
 
 def cases(count: int) -> Iterator[Case]:
-    """The first `count` held-out scenes that look like photographs and have a small face; each in
-    another style, by a painting of somebody else.
+    """Yield the first `count` held-out scenes that look like photographs and have a small face.
+
+    Each has a style picture of its own, a painting of somebody else.
     """
     number, index = 0, -1
     while number < count:
         index += 1
         drawn = scene(index, SIZE, "test")
-        seen = [face for face in drawn.faces if face.visible >= LEAST_VISIBLE]
+        seen = [face for face in drawn.faces if face.visible >= MIN_VISIBLE]
         faces = tuple(
-            # The renderer counts from the border, landmarks from the first pixel's middle.
+            # The renderer counts from the border, landmarks from the middle of the first pixel.
             FoundFace(face.box, 1.0, torch.from_numpy(face.landmarks).float() - 0.5)
             for face in seen
         )
@@ -173,8 +175,9 @@ def ablation(
     progress: Callable[[str], None] = lambda line: None,
     part_count: int | None = None,
 ) -> Ablation:
-    """Restyle `count` scenes by every row and measure them; with `part_count`, only so many of them
-    by the rows that are parts.
+    """Restyle `count` scenes by every row and measure the results.
+
+    With `part_count`, the rows that measure a part are run on that many scenes.
     """
     result = Ablation({row.name: Measured() for row in rows})
     for number, case in enumerate(cases(count), start=1):
@@ -194,7 +197,7 @@ def ablation(
 
 
 class _Restyle:
-    """All rows of one case. What several rows share is made once, and its time counts for each."""
+    """Runs the rows of a case. Work that rows share is done once, and its time counts for each."""
 
     def __init__(self, parts: Parts, case: Case) -> None:
         self._engine, self._analyzer = parts.engine, parts.analyzer
@@ -214,11 +217,11 @@ class _Restyle:
         self._canvases: dict[tuple[str, frozenset[str]], tuple[Tensor, float]] = {}
 
     def canvas(self, name: str) -> Tensor:
-        """What is restyled, [N, h, w, 3]."""
+        """The pictures that are restyled, [N, h, w, 3]."""
         return self.picture.canvas if name == "picture" else getattr(self.mosaic, name)
 
     def __call__(self, row: Row) -> tuple[Tensor, float]:
-        """The restyled picture [1, S, S, 3], and the seconds that it took in all."""
+        """The restyled picture [1, S, S, 3], and its seconds in all."""
         if row.canvas not in self._inverted:
             self._inverted[row.canvas] = _timed(lambda: self._invert(self.canvas(row.canvas)))
         content, inverting = self._inverted[row.canvas]
@@ -235,14 +238,9 @@ class _Restyle:
         run = DiffusersRun(self._engine, content.clean.shape)
         style_run = DiffusersRun(self._engine, self._style.clean.shape)
         latent = transfer_style(
-            content,
-            self._style,
-            run.branch(self._text),
-            style_run.branch(self._text),
-            run.alphas,
-            run.attention_layers,
-            guard=self._guard(row),
-        )
+            content, self._style, run.branch(self._text), style_run.branch(self._text), run.alphas,
+            run.attention_layers, guard=self._guard(row),
+        )  # fmt: skip
         return self._engine.decode(latent / self._engine.latent_scale)
 
     def _guard(self, row: Row) -> IdentityGuard | None:
@@ -256,7 +254,7 @@ class _Restyle:
             omega=full.omega if "attention" in row.guard else 0.0,
             anchor=full.anchor if "anchor" in row.guard else 0.0,
         )
-        # Without gradients it is the strength that holds the queries, and 0 would be no guard.
+        # Without gradients the strength holds the queries; 0 would turn the guard off.
         strength = STRENGTH if "queries" in row.guard else 1e-6
         return IdentityGuard(original, mask, strength, weights=weights)
 
@@ -270,13 +268,13 @@ class _Restyle:
 
 
 def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
-    """What the work gives, and its seconds of processor time: other work does not count."""
+    """The result of `work`, and its seconds of processor time, free of other programs' load."""
     started = time.process_time()
     return work(), time.process_time() - started
 
 
 def _check_way_back(result: Ablation, restyle: _Restyle) -> None:
-    """How well the mosaic comes back when nobody restyles it."""
+    """Measure how well a mosaic that was not restyled is put back."""
     mosaic = restyle.mosaic
     back = paste_back(mosaic, mosaic.content)
     inside = back.matte > 0
@@ -310,7 +308,7 @@ def _judge(parts: Parts, case: Case, image: Tensor, row: Measured) -> None:
 
 
 def _style_distances(encoder: ImageEncoder, case: Case, image: Tensor) -> tuple[Distances, ...]:
-    """How far from the style picture: all, the faces, what is around them."""
+    """Distances from the style picture: of everything, the faces, and their surroundings."""
     hidden, squares = torch.zeros(image.shape[1:3]), []
     for x, y, width, height in (face.box for face in case.faces):
         hidden[int(y) : int(y + height) + 1, int(x) : int(x + width) + 1] = 1
@@ -341,7 +339,7 @@ def bucket(sizes: Sequence[float], name: str) -> np.ndarray:
 def paired_gain(
     host: Sequence[float], other: Sequence[float], seed: int = 42
 ) -> tuple[float, float, float]:
-    """By what part the mean of `other` lies above that of `host`, and the 95 % interval of it, by
+    """By what fraction the mean of `other` is above that of `host`, with its 95 % interval by
     resampling pairs.
     """
     pairs = np.array([host, other])

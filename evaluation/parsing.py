@@ -1,4 +1,4 @@
-"""How well the face parser sorts pixels, on drawn people and on one photograph."""
+"""How well the face parser labels pixels, on drawn people and on one photograph."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ASTRONAUT_OUTLINE = Path(__file__).parent / "assets" / "astronaut_face_outline.j
 def parser_figures(parser: FaceParser, count: int) -> dict[str, float]:
     """Mean IoU over the 19 classes, and IoU of the union "face", over `count` portraits.
 
-    A class that these portraits neither show nor are said to show does not count.
+    Classes that occur neither in these portraits nor in the parser's labels do not count.
     """
     confusion = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
     for number in range(count):
@@ -40,11 +40,11 @@ def _iou(confusion: np.ndarray, classes: list[int]) -> float:
 
 
 def astronaut_outline() -> np.ndarray:
-    """The face in scikit-image's astronaut, bool [512, 512], as a person drew it."""
+    """The hand-drawn face of scikit-image's astronaut, bool [512, 512]."""
     from skimage.draw import polygon
 
     outline = json.loads(ASTRONAUT_OUTLINE.read_text(encoding="utf-8"))["outline"]
-    # The outline's pixel x reaches from x to x + 1, and its centre decides whether it is inside.
+    # The outline's pixel x reaches from x to x + 1 and is inside if its centre is.
     columns, rows = np.array(outline).T - 0.5
     drawn = np.zeros((512, 512), bool)
     drawn[polygon(rows, columns, drawn.shape)] = True
@@ -52,7 +52,7 @@ def astronaut_outline() -> np.ndarray:
 
 
 def astronaut_iou(parser: FaceParser) -> float:
-    """IoU of the face mask found in the photograph with the hand-drawn one."""
+    """IoU of the astronaut's face mask with the hand-drawn one."""
     import skimage.data
 
     found = face_mask(as_batch([skimage.data.astronaut()]), parser, ("face",)).mask[0].numpy() > 0.5

@@ -1,4 +1,4 @@
-"""LPIPS and PickScore from weights that the user has; nothing is downloaded."""
+"""LPIPS and PickScore with weights from the user; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .face_edit import Metric, Pair
 
 
 def background_lpips(vgg: Path) -> Metric:
-    """LPIPS on VGG-16 between the picture and its edit with the original face put back.
+    """Return LPIPS on VGG-16 between a picture and its edit with the original face put back.
 
     vgg: torchvision's vgg16-397923af.pth. Zhang et al., "The Unreasonable Effectiveness of Deep
     Features as a Perceptual Metric", CVPR 2018. Raises ValueError for other weights.
@@ -31,7 +31,8 @@ def background_lpips(vgg: Path) -> Metric:
                 raise ValueError(
                     f"{vgg} has no {names[0]}: it is not torchvision's VGG-16 (vgg16-397923af.pth)."
                 )
-            layer.weight.data, layer.bias.data = (weights[name].float() for name in names)
+            weight, bias = (weights[name].float() for name in names)
+            layer.load_state_dict({"weight": weight, "bias": bias})
 
     @torch.inference_mode()
     def measure(edited: Tensor, pair: Pair) -> float:
@@ -43,9 +44,9 @@ def background_lpips(vgg: Path) -> Metric:
 
 
 def pickscore(folder: Path) -> Metric:
-    """PickScore: how well a picture fits its prompt, in people's eyes.
+    """Return PickScore, which predicts how people judge that a picture fits its prompt.
 
-    folder: the model's own (CLIP ViT-H/14 with its processor). Kirstain et al., "Pick-a-Pic",
+    folder: the model's (CLIP ViT-H/14 with its processor). Kirstain et al., "Pick-a-Pic",
     NeurIPS 2023, equation 1.
     """
     from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
@@ -70,5 +71,5 @@ def pickscore(folder: Path) -> Metric:
 
 
 def _plain(features) -> Tensor:
-    # transformers 5 wraps what transformers 4 gave as a tensor.
+    # transformers 4 returns the tensor itself, transformers 5 wraps it.
     return features if isinstance(features, Tensor) else features.pooler_output

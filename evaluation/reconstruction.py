@@ -1,4 +1,4 @@
-"""What the autoencoder keeps of a picture."""
+"""How well the autoencoder reconstructs pictures."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..engines.interface import Engine
+from ..diffusion.interface import Engine
 from .held_out import SIZE, as_batch, held_out
 
-# In colour, bundled with scikit-image, not among the recipe's training photographs.
+# Colour photographs of scikit-image that the recipe does not train on.
 HELD_OUT_PHOTOGRAPHS = ("astronaut", "coffee")
 
 

@@ -1,23 +1,24 @@
-"""How good the starter models are, on people and pictures that no training stage has seen.
+"""How good the starter models are, on people and pictures that no stage is trained on.
 
-Figures from the starter world say something about the starter world only.
+Figures from the starter world say nothing about other pictures.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from ..engines.diffusers import DiffusersEngine
+from ..models.attribute_classifier import load_attribute_classifier
 from ..models.face_detector import load_face_detector
 from ..models.face_embedder import load_face_embedder
 from ..models.face_parser import load_face_parser
 from ..models.starter_files import FILES, STARTER, starter_file
-from .attribute_classifier import load_attribute_classifier
 from .attributes import judge_with, prompt_attribute_rates
 from .detector import detector_figures
 from .editing import load_editor
@@ -29,8 +30,9 @@ from .reconstruction import vae_figures
 
 @dataclass(frozen=True)
 class Samples:
-    """How many pictures each figure is measured on; of embedder_people five pictures each, and
-    twice, for the threshold is chosen on others."""
+    """The number of pictures behind each figure.
+
+    embedder_people have five pictures each; as many other people serve to choose the threshold."""
 
     portraits: int
     scenes: int
@@ -47,7 +49,7 @@ QUICK = Samples(portraits=10, scenes=12, embedder_people=10, people_per_attribut
 
 @dataclass(frozen=True)
 class StarterReport:
-    """The figures by name, and the rate of each attribute behind `prompt_attribute_accuracy`."""
+    """The figures by name, and the rates by attribute behind `prompt_attribute_accuracy`."""
 
     figures: dict[str, float]
     attributes: dict[str, float]
@@ -72,40 +74,89 @@ FIGURES = (
 
 
 def size_in_mib(folder: Path = STARTER) -> float:
-    """The size of all starter files together, in MiB."""
+    """The total size of the starter's files in MiB."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 2**20
 
 
-@torch.inference_mode()
-def evaluate(samples: Samples, say: Callable[[str], None]) -> StarterReport:
+def evaluate(
+    samples: Samples, say: Callable[[str], None], run: Callable[[dict], dict] | None = None
+) -> StarterReport:
     """Measure everything; say(what) is called before each part.
 
-    Figures of a detector or embedder that the starter's folder does not have are left out.
+    `run` gets the parts as functions by name and returns their results by name; it may run them in
+    any order and on any machine. By default they run here one after the other. Figures of a missing
+    detector or embedder are left out.
     """
+    parts = {
+        name: partial(part, samples, say)
+        for name, (needed, part) in PARTS.items()
+        if needed is None or _shipped(needed, say)
+    }
+    found = run(parts) if run else {name: part() for name, part in parts.items()}
+    figures = {name: value for part in found.values() for name, value in part.items()}
+    attributes = figures.pop("attributes")
+    figures["total_mib"] = size_in_mib()
+    figures = {name: figures[name] for name in FIGURES if name in figures}
+    return StarterReport(figures, attributes, samples)
+
+
+Say = Callable[[str], None]
+
+
+@torch.inference_mode()
+def _parser(samples: Samples, say: Say) -> dict:
     parser = load_face_parser(starter_file("face_parser"))
     say(f"face parser: {samples.portraits} portraits")
     figures = parser_figures(parser, samples.portraits)
     say("face parser: the astronaut")
-    figures["astronaut_iou"] = astronaut_iou(parser)
-    if _shipped("face_detector", say):
-        say(f"face detector: {samples.scenes} scenes")
-        detector = load_face_detector(starter_file("face_detector"))
-        figures |= detector_figures(detector, samples.scenes)
+    return {**figures, "astronaut_iou": astronaut_iou(parser)}
+
+
+@torch.inference_mode()
+def _detector(samples: Samples, say: Say) -> dict:
+    say(f"face detector: {samples.scenes} scenes")
+    return detector_figures(load_face_detector(starter_file("face_detector")), samples.scenes)
+
+
+@torch.inference_mode()
+def _autoencoder(samples: Samples, say: Say) -> dict:
     say(f"autoencoder: {samples.portraits} portraits and pieces of photographs")
-    figures |= vae_figures(DiffusersEngine.load(), samples.portraits)
-    editor = load_editor(parser)
+    return vae_figures(DiffusersEngine.load(), samples.portraits)
+
+
+@torch.inference_mode()
+def _prompts(samples: Samples, say: Say) -> dict:
+    editor = load_editor(load_face_parser(starter_file("face_parser")))
     judge = judge_with(load_attribute_classifier())
-    attributes = prompt_attribute_rates(editor, judge, samples.people_per_attribute, say)
-    figures["prompt_attribute_accuracy"] = float(np.mean(list(attributes.values())))
-    if _shipped("face_embedder", say):
-        say(f"face embedder: {samples.embedder_people} people")
-        embedder = load_face_embedder(starter_file("face_embedder"))
-        figures |= embedder_figures(embedder, samples.embedder_people)
-        say(f"realism: {samples.inpainted} inpainted faces")
-        figures["fid_ratio"] = realism_ratio(editor, features_of(embedder), samples.inpainted)
-    figures["total_mib"] = size_in_mib()
-    figures = {name: figures[name] for name in FIGURES if name in figures}
-    return StarterReport(figures, attributes, samples)
+    rates = prompt_attribute_rates(editor, judge, samples.people_per_attribute, say)
+    mean = float(np.mean(list(rates.values())))
+    return {"attributes": rates, "prompt_attribute_accuracy": mean}
+
+
+@torch.inference_mode()
+def _embedder(samples: Samples, say: Say) -> dict:
+    say(f"face embedder: {samples.embedder_people} people")
+    embedder = load_face_embedder(starter_file("face_embedder"))
+    return embedder_figures(embedder, samples.embedder_people)
+
+
+@torch.inference_mode()
+def _realism(samples: Samples, say: Say) -> dict:
+    say(f"realism: {samples.inpainted} inpainted faces")
+    editor = load_editor(load_face_parser(starter_file("face_parser")))
+    embedder = load_face_embedder(starter_file("face_embedder"))
+    return {"fid_ratio": realism_ratio(editor, features_of(embedder), samples.inpainted)}
+
+
+PARTS: dict[str, tuple[str | None, Callable[[Samples, Say], dict]]] = {
+    "face parser": (None, _parser),
+    "face detector": ("face_detector", _detector),
+    "autoencoder": (None, _autoencoder),
+    "prompts": (None, _prompts),
+    "face embedder": ("face_embedder", _embedder),
+    "realism": ("face_embedder", _realism),
+}
+"""Each part, and the starter's file without which it is left out."""
 
 
 def _shipped(part: str, say: Callable[[str], None]) -> bool:

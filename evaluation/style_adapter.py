@@ -1,7 +1,7 @@
-"""What a style adapter gives and takes, measured in the starter world: how near a picture comes to
-the style picture, how much of its own person it keeps, and how much of the other's it catches.
+"""What a style adapter does to a picture, measured in the starter world: how near the picture comes
+to the style picture, how much of its person it keeps, and how much of the style picture's it takes.
 
-Figures of this world, comparable with each other and with nobody else's.
+The figures can only be compared with each other.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..diffusion.sampling import add_noise, sample_euler, seeded_noise
 from ..engines.diffusers import DiffusersEngine
-from ..engines.diffusers_adapter import make_style, styled_denoiser
+from ..engines.diffusers.adapter import make_style, styled_denoiser
 from ..engines.image_encoder import ImageEncoder
-from ..engines.sampling import add_noise, sample_euler, seeded_noise
 from ..models.face_embedder import FaceEmbedder, align_faces
 from ..models.face_parser import FaceParser
 from ..models.ip_adapter import IPAdapter
@@ -24,23 +24,23 @@ from ..techniques.face_mask import face_mask
 from ..techniques.soft_inpaint import inpaint_condition
 from ..techniques.style_adapter import StyleSettings
 from ..techniques.style_score import gram_distance
-from ..training.world import STYLES
-from ..training.world.portrait import Portrait
+from ..world import STYLES
+from ..world.portrait import Portrait
 from .held_out import as_batch, held_out
 from .style_transfer import texture
 
 STEPS = 12
 GUIDANCE = 3.0
-# Of the run: the picture's layout and person stay, its surface is made anew.
+# Fraction of the run that is sampled: layout and person stay, surfaces are repainted.
 DENOISE = 0.4
 SEED = 42
-# A person sits for eight portraits in a row.
+# Every person has eight portraits in a row.
 _CONTENT_STEP = 8
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The models that a measurement takes."""
+    """The models that a measurement needs."""
 
     engine: DiffusersEngine
     encoder: ImageEncoder
@@ -51,11 +51,11 @@ class Parts:
 
 @dataclass(frozen=True)
 class StylePoint:
-    """Means over the pairs, and their standard errors, of one way to make the pictures.
+    """Means over the pairs and their standard errors, for one way to make the pictures.
 
-    style: the part of the way to the style picture, 0 for the picture at weight 0 and 1 for the
-    style picture's own textures; identity: cosine with the person in the picture; leak: by how
-    much the cosine with the style picture's person has risen since weight 0.
+    style: 0 for the picture at weight 0 and 1 for the style picture's own textures; identity: the
+    cosine with the person in the picture; leak: the rise of the cosine with the style picture's
+    person from weight 0.
     """
 
     style: float
@@ -66,9 +66,8 @@ class StylePoint:
 
 @dataclass(frozen=True)
 class StyleCurve:
-    """A point for each weight; one at the last weight with the style picture's face masked; and
-    what could be had at best: the same person painted by the renderer in the style picture's style,
-    through the engine's autoencoder.
+    """A point for each weight; one at the last weight with the style picture's face masked; and the
+    best possible one: the same person painted in that style by the renderer, encoded and decoded.
     """
 
     points: dict[float, StylePoint]
@@ -77,15 +76,15 @@ class StyleCurve:
 
     @property
     def leak_ratio(self) -> float | None:
-        """Leak with the face masked over that without; None where that cannot be told from none."""
+        """The leak with the face masked over that without; None if that is not significant."""
         full = list(self.points.values())[-1]
         return self.masked.leak / full.leak if full.leak > 2 * full.errors[-1] else None
 
 
 @torch.inference_mode()
 def style_curve(parts: Parts, weights: Sequence[float], pairs: int) -> StyleCurve:
-    """Measure every weight over pairs of held-out people: a photograph, and another person's
-    painting for the style.
+    """Measure every weight over pairs of held-out people: a photograph of one, and a painting of
+    the other for the style.
     """
     rows: dict[object, list[tuple[float, float, float]]] = {}
     for number, (content, reference) in enumerate(_pairs(pairs)):
@@ -113,7 +112,7 @@ def _point(row: list[tuple[float, float, float]]) -> StylePoint:
 
 
 def _pairs(count: int) -> list[tuple[Portrait, Portrait]]:
-    """Portraits of unlike people; the second of each pair is painted."""
+    """Pairs of portraits of different people; the second of each pair is painted."""
     contents = held_out(range(0, _CONTENT_STEP * count, _CONTENT_STEP), style="photo")
     numbers = range(_CONTENT_STEP * count, 2 * _CONTENT_STEP * count, _CONTENT_STEP)
     styles = [STYLES[1:][i % len(STYLES[1:])] for i in range(count)]
@@ -129,7 +128,7 @@ def _restyle(
     mask: Tensor | None,
     weight: float,
 ) -> Tensor:
-    """The picture [1, H, W, 3] drawn again from part of its noise, in the reference's style."""
+    """The picture [1, H, W, 3] restyled after the reference, by image to image."""
     engine, reads = parts.engine, parts.adapter.reads
     style = make_style(
         engine,
@@ -168,5 +167,5 @@ def _judge(
 def _since(
     plain: tuple[float, float, float], now: tuple[float, float, float]
 ) -> tuple[float, float, float]:
-    """Style, identity and leak of a result, against the same run at weight 0."""
+    """Style, identity and leak of a result, relative to the same run at weight 0."""
     return 1 - now[0] / plain[0], now[1], now[2] - plain[2]

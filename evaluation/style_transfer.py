@@ -1,8 +1,8 @@
 """How much of the content a restyled picture keeps and how much of the style it takes, measured in
 the starter world, where every pixel's class is known.
 
-Distances are in the built-in face parser's own features: figures of this world, comparable with
-each other and with nobody else's.
+Distances are in the built-in face parser's features. The figures can only be compared with each
+other.
 """
 
 from __future__ import annotations
@@ -16,17 +16,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..models.face_parser import FaceParser
+from ..models.pixel_statistics import IMAGENET_MEAN, IMAGENET_STD
 from ..techniques.style_score import gram_matrices
 
 Texture = list[Tensor]
 """Gram matrices [C, C] of one picture's features, one for each level."""
 
-_MEAN = (0.485, 0.456, 0.406)
-_STD = (0.229, 0.224, 0.225)
-
 
 def layout_distance(image: Tensor, labels: Tensor, parser: FaceParser) -> float:
-    """Share of pixels [1, H, W] whose class, for the parser, is no longer what was drawn."""
+    """Fraction of pixels [1, H, W] whose class by the parser is not the one that was drawn."""
     parsed = parser.probabilities(image).argmax(dim=1)
     return float((parsed != labels.to(parsed)).float().mean())
 
@@ -40,20 +38,20 @@ def texture(image: Tensor, parser: FaceParser, mask: Tensor | None = None) -> Te
 
 
 def mean_texture(textures: Sequence[Texture]) -> Texture:
-    """What the textures of several pictures in one style have in common, whatever they show."""
+    """The mean texture of several pictures in one style, which leaves out their contents."""
     return [torch.stack(level).mean(dim=0) for level in zip(*textures, strict=True)]
 
 
 @torch.inference_mode()
 def _features(image: Tensor, parser: FaceParser) -> list[Tensor]:
     planes = F.interpolate(image.movedim(-1, 1), (parser.input_size,) * 2, mode="bilinear")
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (_MEAN, _STD))
-    return parser.network.cp.resnet((planes - mean) / std)[:2]
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    return parser.network.get_submodule("cp.resnet")((planes - mean) / std)[:2]
 
 
 def boundary_artefact(image: Tensor, mask: Tensor) -> float:
     """How much more a picture [H, W, 3] changes from pixel to pixel on the edge of a mask [H, W]
-    than 8 px inside and outside of it; 0 where no edge shows.
+    than 8 px inside and outside of it; 0 if no edge is visible.
 
     Mean |gradient| on a ring of 3 px minus the mean of those on the rings at +8 and -8 px.
     """
@@ -77,7 +75,7 @@ def gain_at_equal_style(
     """How much less content a method loses than the reference at the method's style distance.
 
     Points are (style distance, content distance); the reference's, at several strengths, are
-    joined by straight lines and continued flat. 0.2 is 20 % less content lost.
+    joined by straight lines and extended as constants. 0.2 means 20 % less content lost.
     """
     styles, contents = np.array(sorted(reference)).T
     lost = float(np.interp(method[0], styles, contents))

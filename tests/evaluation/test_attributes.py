@@ -1,13 +1,13 @@
 """Prompt following: who is edited, what is asked, and what counts as followed."""
 
 import numpy as np
-from visage.evaluation.attribute_classifier import (
+from visage.evaluation.attributes import judge_with, prompt_attribute_rates
+from visage.evaluation.held_out import held_out
+from visage.models.attribute_classifier import (
     ATTRIBUTES,
     align,
     load_attribute_classifier,
 )
-from visage.evaluation.attributes import judge_with, prompt_attribute_rates
-from visage.evaluation.held_out import held_out
 
 
 def test_each_attribute_is_asked_of_people_who_lack_it_and_only_it_counts():

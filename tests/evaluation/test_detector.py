@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from visage.evaluation.detector import detector_figures, judge
 from visage.models.face_detector import Detections
-from visage.training.world import Scene, SceneFace, scene
+from visage.world import Scene, SceneFace, scene
 
 
 def made_up(*faces):

@@ -9,7 +9,7 @@ from visage.evaluation.embedder import (
     pair_cosines,
     portraits_of,
 )
-from visage.training.world.portrait import person_of
+from visage.world.portrait import person_of
 
 
 class Colours:

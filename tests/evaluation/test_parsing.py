@@ -30,7 +30,7 @@ def test_a_perfect_parser_scores_one_over_the_classes_that_occur():
     assert figures["parser_miou"] == 1
 
 
-def test_a_class_never_found_costs_its_share():
+def test_a_class_never_found_costs_its_fraction():
     figures = parser_figures(TrueParser(blind="hair"), 12)
     assert figures["parser_face_iou"] == 1
     assert figures["parser_miou"] == pytest.approx(18 / 19, abs=0.01)

@@ -29,7 +29,7 @@ MARGINS = {
     "prompt_attribute_accuracy": 0.3,
 }
 # Between sets of so few faces all distances are large, and their ratio is nearer to 1.
-MOST_FID_RATIO_GROWTH = 1.5
+MAX_FID_RATIO_GROWTH = 1.5
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +43,7 @@ def test_no_figure_is_lower_than_stated(measured, name):
 
 
 def test_painted_faces_are_as_real_as_stated(measured):
-    if "fid_ratio" not in STATED:
-        pytest.skip("no fid_ratio is stated: the starter has no face embedder")
-    assert measured["fid_ratio"] <= STATED["fid_ratio"] * MOST_FID_RATIO_GROWTH
+    assert measured["fid_ratio"] <= STATED["fid_ratio"] * MAX_FID_RATIO_GROWTH
 
 
 def test_figures_have_the_names_and_the_order_of_the_card(measured):
@@ -54,4 +52,4 @@ def test_figures_have_the_names_and_the_order_of_the_card(measured):
 
 
 def test_all_files_together_stay_small():
-    assert size_in_mib() < 32
+    assert size_in_mib() < 44
