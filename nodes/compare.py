@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io, ui
 
 from ..techniques.shapes import as_image, match_batch
+from .menu import menu
 
 
 class VisageCompare(io.ComfyNode):
@@ -13,7 +14,7 @@ class VisageCompare(io.ComfyNode):
         return io.Schema(
             node_id="VisageCompare",
             display_name="Compare",
-            category="Visage",
+            **menu("Edit", "image comparer", "before after", "slider", "compare images"),
             description="Shows two pictures over each other with a slider between them: drag it to "
             "see one or the other. Batches are shown pair by pair.",
             is_output_node=True,
@@ -24,7 +25,7 @@ class VisageCompare(io.ComfyNode):
                 io.Image.Input(
                     "after",
                     tooltip="The picture on the right of the slider: as many as before, or one "
-                    "for all. Another size is shown at the size of the first.",
+                    "for all. A picture of another size is shown at the size of the first.",
                 ),
                 io.String.Input(
                     "before_label",

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..engines.comfyui.native_size import chosen_size
 from ..techniques.crops import crop_faces, paste_faces
+from .menu import menu
+from .notes import note, note_empty_mask
 from .sockets import CropsSocket
 
 
@@ -14,9 +17,10 @@ class VisageCropFaces(io.ComfyNode):
         return io.Schema(
             node_id="VisageCropFaces",
             display_name="Crop Faces",
-            category="Visage",
+            **menu("Faces", "face detailer", "crop face", "inpaint crop"),
             description="Cuts each face out of a photograph of any size, with some context around "
             "it, at the model's own size. Paste Faces puts them back.",
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Image.Input("image", tooltip="The pictures, of any size."),
                 io.Mask.Input(
@@ -28,11 +32,11 @@ class VisageCropFaces(io.ComfyNode):
                 io.Int.Input(
                     "size",
                     default=512,
-                    min=8,
+                    min=0,
                     max=4096,
                     step=8,
-                    tooltip="Side of the square crops in pixels. Take the model's own: 512 for "
-                    "SD 1.5, 128 for the starter models.",
+                    tooltip="Side of the square crops in pixels. 0: the model's own size; connect "
+                    "the model then.",
                 ),
                 io.Float.Input(
                     "context",
@@ -40,15 +44,20 @@ class VisageCropFaces(io.ComfyNode):
                     min=0.0,
                     max=8.0,
                     step=0.05,
-                    tooltip="How much of the surroundings each crop shows, as a share of the "
+                    tooltip="How much of the surroundings each crop shows, as a fraction of the "
                     "face's longer side: 0 is the face alone, 1 makes the crop twice as wide.",
                 ),
                 io.BBOX.Input(
                     "boxes",
                     optional=True,
-                    tooltip="One box for each face, from Face Mask: then these are cropped, not "
-                    "the mask's connected parts. Needed where a face's mask is in several parts, "
-                    "such as two eyes.",
+                    tooltip="One box for each face, from Face Mask. With boxes these are cropped "
+                    "instead of the mask's connected parts. Needed where a face's mask has "
+                    "several parts, such as two eyes.",
+                ),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="The model that will edit the crops. Needed when size is 0.",
                 ),
             ],
             outputs=[
@@ -58,17 +67,31 @@ class VisageCropFaces(io.ComfyNode):
                 io.Mask.Output(
                     "mask_out",
                     display_name="masks",
-                    tooltip="For each crop its own face's part of the mask.",
+                    tooltip="For each crop, the part of the mask that belongs to its face.",
                 ),
                 CropsSocket.Output(
-                    "crops", display_name="crops", tooltip="Where they were, for Paste Faces."
+                    "crops",
+                    display_name="crops",
+                    tooltip="The positions of the crops, for Paste Faces.",
                 ),
             ],
         )
 
     @classmethod
-    def execute(cls, image, mask, size: int, context: float, boxes=None) -> io.NodeOutput:
-        return io.NodeOutput(*crop_faces(image, mask, size, context, boxes))
+    def execute(
+        cls, image, mask, size: int, context: float, boxes=None, model=None
+    ) -> io.NodeOutput:
+        note_empty_mask(cls, mask)
+        size = chosen_size(size, model, smallest=8)
+        images, masks, crops = crop_faces(image, mask, size, context, boxes)
+        lost = sum(not crop.any() for crop in masks)
+        if lost and mask.any():
+            note(
+                cls,
+                f"{lost} of {len(masks)} crops hold nothing of the mask and will not be edited: "
+                "its parts there are smaller than 8 pixels, or there are none.",
+            )
+        return io.NodeOutput(images, masks, crops)
 
 
 class VisagePasteFaces(io.ComfyNode):
@@ -77,7 +100,7 @@ class VisagePasteFaces(io.ComfyNode):
         return io.Schema(
             node_id="VisagePasteFaces",
             display_name="Paste Faces",
-            category="Visage",
+            **menu("Faces", "uncrop", "paste face", "inpaint stitch"),
             description="Puts edited crops back where Crop Faces took them. Blend the result into "
             "the original with Pixel Blend and the full picture's mask.",
             inputs=[

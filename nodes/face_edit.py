@@ -5,15 +5,24 @@ from __future__ import annotations
 import folder_paths
 from comfy_api.latest import io
 
-from ..engines.comfyui import apply_face_edit, attach_inpaint
+from ..diffusion.latent import LATENT_SCALE, to_latent_size
+from ..engines.comfyui.face_edit import apply_face_edit
+from ..engines.comfyui.graph import masked_parts, prompt_text
+from ..engines.comfyui.inpaint_conditioning import attach_inpaint
+from ..engines.comfyui.memory import fingerprint
 from ..models import registry
 from ..models.face_edit import read_face_edit
-from ..techniques.soft_inpaint import inpaint_condition, to_latent_size
+from ..models.user_input import passes
+from ..techniques.crops import cut_masks
+from ..techniques.prompt_parts import left_out
+from ..techniques.soft_inpaint import inpaint_condition
 from ..techniques.text_adapter import FaceAwareTextAdapter, adapt_text
-from .sockets import TextAdapterSocket
+from .face_mask import chosen_parts
+from .menu import menu
+from .notes import note, note_empty_mask
+from .sockets import CropsSocket, TextAdapterSocket
 
 # Every Stable Diffusion 1 and 2 VAE; a model with another factor is served when a run starts.
-LATENT_SCALE = 0.18215
 
 
 class VisageLoadFaceEdit(io.ComfyNode):
@@ -22,7 +31,7 @@ class VisageLoadFaceEdit(io.ComfyNode):
         return io.Schema(
             node_id="VisageLoadFaceEdit",
             display_name="Load Face Edit",
-            category="Visage",
+            **menu("Models", "face edit weights", "fine-tuned inpainting"),
             description="Weights fine-tuned on faces with a mask-weighted loss: they replace the "
             "model's cross-attention K and V projections, and bring the face-aware text adapter.",
             inputs=[
@@ -57,16 +66,11 @@ class VisageLoadFaceEdit(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, file: str = registry.BUILT_IN) -> bool | str:
-        try:
-            registry.locate("face_edit", file, folder_paths)
-        except FileNotFoundError as error:
-            return str(error)
-        return True
+        return passes(registry.locate, "face_edit", file, folder_paths)
 
     @classmethod
     def fingerprint_inputs(cls, file: str, **_) -> str:
-        path = registry.locate("face_edit", file, folder_paths)
-        return f"{path} {path.stat().st_mtime_ns}"
+        return fingerprint(registry.locate("face_edit", file, folder_paths))
 
     @classmethod
     def execute(cls, model, file: str, strength: float) -> io.NodeOutput:
@@ -81,15 +85,17 @@ class VisageFaceAwareText(io.ComfyNode):
         return io.Schema(
             node_id="VisageFaceAwareText",
             display_name="Face-Aware Text",
-            category="Visage",
+            **menu("Edit", "face prompt", "text adapter"),
             description="Rescales the prompt by how much of the picture is face. For the positive "
             "prompt only.",
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Conditioning.Input("conditioning", tooltip="The positive prompt."),
                 io.Mask.Input(
                     "mask",
-                    tooltip="The face's mask over the whole picture that is edited. An empty mask "
-                    "leaves the prompt as it is.",
+                    tooltip="The face's mask from Face Mask, neither grown nor blurred, because "
+                    "the adapter was trained on the mean of such masks. An empty mask leaves the "
+                    "prompt as it is.",
                 ),
                 TextAdapterSocket.Input("adapter", tooltip="From Load Face Edit."),
                 io.Float.Input(
@@ -100,6 +106,12 @@ class VisageFaceAwareText(io.ComfyNode):
                     step=0.05,
                     tooltip="How strongly the adapter acts: 0 leaves the prompt as it is, 0.3 is "
                     "what was trained.",
+                ),
+                CropsSocket.Input(
+                    "crops",
+                    optional=True,
+                    tooltip="From Crop Faces, when crops are edited. The mask of the whole "
+                    "picture is cropped in the same way.",
                 ),
             ],
             outputs=[
@@ -112,12 +124,15 @@ class VisageFaceAwareText(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, conditioning, mask, adapter, strength: float) -> io.NodeOutput:
+    def execute(cls, conditioning, mask, adapter, strength: float, crops=None) -> io.NodeOutput:
         if adapter is None:
             raise ValueError(
                 "The face-edit file has no text adapter. Bypass Face-Aware Text, or load a file "
                 "that has one."
             )
+        note_empty_mask(cls, mask)
+        if crops is not None:
+            mask = cut_masks(mask, crops)
         adapted = [
             [adapt_text(embedding, mask, adapter, strength), values]
             for embedding, values in conditioning
@@ -131,16 +146,25 @@ class VisageSoftInpaint(io.ComfyNode):
         return io.Schema(
             node_id="VisageSoftInpaint",
             display_name="Soft Inpaint",
-            category="Visage",
+            **menu(
+                "Edit",
+                "inpaint",
+                "soft inpainting",
+                "differential diffusion",
+                "inpaint conditioning",
+            ),
             description="Conditioning and latent for an inpainting model (9 channels), with a mask "
             "that stays soft all the way into the UNet. Any sampler node takes them.",
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
             inputs=[
-                io.Conditioning.Input("positive", tooltip="What the masked part shall show."),
-                io.Conditioning.Input("negative", tooltip="What it shall not show."),
+                io.Conditioning.Input("positive", tooltip="What the masked part should show."),
+                io.Conditioning.Input("negative", tooltip="What it should not show."),
                 io.Vae.Input("vae", tooltip="The inpainting model's VAE."),
                 io.Image.Input("image", tooltip="The picture to edit, of any size."),
                 io.Mask.Input(
-                    "mask", tooltip="What to edit: 1 anew, 0 as it is, between by degrees."
+                    "mask",
+                    tooltip="What to edit: 1 is repainted, 0 is kept, and values between "
+                    "are blended.",
                 ),
                 io.Combo.Input(
                     "mask_mode",
@@ -179,11 +203,26 @@ class VisageSoftInpaint(io.ComfyNode):
     def execute(
         cls, positive, negative, vae, image, mask, mask_mode: str, noise_mask: str
     ) -> io.NodeOutput:
+        note_empty_mask(cls, mask)
+        _note_words(cls)
         condition = inpaint_condition(image, mask, vae.encode, LATENT_SCALE, mask_mode == "soft")
         latent = {"samples": condition.latent}
         if noise_mask != "none":
             latent["noise_mask"] = to_latent_size(condition.mask, noise_mask == "soft")
         return io.NodeOutput(*attach_inpaint((positive, negative), condition), latent)
+
+
+def _note_words(node: type[io.ComfyNode]) -> None:
+    """Say so where the prompt names hair, a hat and the like and the mask leaves that out."""
+    graph = node.hidden and node.hidden.prompt
+    if not graph:
+        return
+    parts = masked_parts(graph, node.hidden.unique_id, "mask")
+    if parts is None:
+        return
+    said = left_out(prompt_text(graph, node.hidden.unique_id, "positive"), chosen_parts(parts))
+    if said:
+        note(node, said)
 
 
 NODES: list[type[io.ComfyNode]] = [VisageLoadFaceEdit, VisageFaceAwareText, VisageSoftInpaint]

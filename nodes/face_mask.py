@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import comfy.model_management
-import comfy.utils
 import folder_paths
 from comfy_api.latest import io
 
-from ..engines.comfyui import wrap_parser
+from ..engines.comfyui.memory import fingerprint, kept
+from ..engines.comfyui.messages import tell
+from ..engines.comfyui.progress import Progress
 from ..models import registry
 from ..models.face_classes import CHOICES, COLOURS, PRESETS, expand_parts
 from ..models.face_parser import FaceParser, load_face_parser
+from ..models.user_input import passes, require_choice
 from ..techniques.face_mask import face_mask
+from .menu import menu
 from .sockets import FaceParserSocket
 
 DEFAULT_PARTS = ["face"]
+SEPARATOR = ", "
 EDGES = ["binary", "soft"]
-KEPT_PARSERS = 4
-
-# Nodes have no state of their own: loaded parsers are kept here, by file and time of change.
-_parsers: dict[tuple[Path, int], FaceParser] = {}
 
 
 class VisageLoadFaceParser(io.ComfyNode):
@@ -30,10 +27,12 @@ class VisageLoadFaceParser(io.ComfyNode):
         return io.Schema(
             node_id="VisageLoadFaceParser",
             display_name="Load Face Parser",
-            category="Visage",
-            description="A network that tells the 19 parts of a face apart. Takes the public "
-            "BiSeNet checkpoints (79999_iter.pth, parsing_bisenet.pth, resnet18.pt, resnet34.pt), "
-            "the folder of a SegFormer, and the built-in starter.",
+            **menu(
+                "Models", "BiSeNet", "SegFormer", "face parsing model", "face segmentation model"
+            ),
+            description="A network that labels each pixel with one of 19 parts of a face. Takes "
+            "the public BiSeNet checkpoints (79999_iter.pth, parsing_bisenet.pth, resnet18.pt, "
+            "resnet34.pt), the folder of a SegFormer, and the built-in starter.",
             inputs=[
                 io.Combo.Input(
                     "file",
@@ -53,37 +52,42 @@ class VisageLoadFaceParser(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, file: str = registry.BUILT_IN) -> bool | str:
-        try:
-            registry.locate("face_parser", file, folder_paths)
-        except FileNotFoundError as error:
-            return str(error)
-        return True
+        return passes(registry.locate, "face_parser", file, folder_paths)
 
     @classmethod
     def fingerprint_inputs(cls, file: str) -> str:
-        path = registry.locate("face_parser", file, folder_paths)
-        return f"{path} {path.stat().st_mtime_ns}"
+        return fingerprint(registry.locate("face_parser", file, folder_paths))
 
     @classmethod
     def execute(cls, file: str) -> io.NodeOutput:
         path = registry.locate("face_parser", file, folder_paths)
-        key = (path, path.stat().st_mtime_ns)
-        if key not in _parsers:
-            while len(_parsers) >= KEPT_PARSERS:
-                del _parsers[next(iter(_parsers))]
-            _parsers[key] = wrap_parser(load_face_parser(path))
-        return io.NodeOutput(_parsers[key])
+        return io.NodeOutput(kept(load_face_parser, path))
 
 
 class _PartsInput(io.MultiCombo.Input):
     """The frontend reads a multi-choice's looks from an object; MultiCombo writes a bare true.
 
     The picker on the canvas (web/face_parts.js) reads the parts' meaning and colours from here.
+    In the API form the choice is one text joined by `separator`: ComfyUI saves that form into
+    pictures, and the page reads any list there as a link. The type says that a text will do:
+    comfy-cli refuses lists, and texts of several parts, where the type is COMBO alone.
     """
+
+    def __init__(self, *settings, **named) -> None:
+        super().__init__(*settings, **named)
+        self.widget_type = io.Combo.io_type
+
+    def get_io_type(self) -> str:
+        return f"{io.Combo.io_type},{io.String.io_type}"
 
     def as_dict(self) -> dict:
         looks = {"placeholder": self.placeholder, "chip": self.chip}
-        return super().as_dict() | {"multi_select": looks, "presets": PRESETS, "colours": COLOURS}
+        return super().as_dict() | {
+            "multi_select": looks,
+            "presets": PRESETS,
+            "colours": COLOURS,
+            "separator": SEPARATOR,
+        }
 
 
 class VisageFaceMask(io.ComfyNode):
@@ -92,9 +96,18 @@ class VisageFaceMask(io.ComfyNode):
         return io.Schema(
             node_id="VisageFaceMask",
             display_name="Face Mask",
-            category="Visage",
+            **menu(
+                "Masks",
+                "face parsing",
+                "segment face",
+                "face segmentation",
+                "skin mask",
+                "hair mask",
+                essential=True,
+            ),
             description="Finds the faces in pictures of any size and marks the parts you choose, "
             "on every picture of a batch.",
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Image.Input("image", tooltip="The picture, or a batch of pictures."),
                 FaceParserSocket.Input("parser", tooltip="From Load Face Parser."),
@@ -104,9 +117,9 @@ class VisageFaceMask(io.ComfyNode):
                     default=DEFAULT_PARTS,
                     placeholder=DEFAULT_PARTS[0],
                     chip=True,
-                    tooltip="What to mark: presets and single parts, joined. Left and right are "
-                    "the viewer's. Nothing chosen means the preset face: skin, brows, eyes, "
-                    "glasses, nose, mouth and lips.",
+                    tooltip="The parts to mark: any combination of presets and single parts. Left "
+                    "and right are the viewer's. Without a choice the preset face is used: skin, "
+                    "brows, eyes, glasses, nose, mouth and lips.",
                 ),
                 io.Combo.Input(
                     "faces",
@@ -139,8 +152,8 @@ class VisageFaceMask(io.ComfyNode):
                 io.Boolean.Input(
                     "largest_component",
                     default=True,
-                    tooltip="Drop what is not connected to the face: specks, hands, parts of "
-                    "somebody else.",
+                    tooltip="Drop everything that is not connected to the face, such as specks, "
+                    "hands and parts of other people.",
                 ),
                 io.Combo.Input(
                     "no_face",
@@ -169,17 +182,23 @@ class VisageFaceMask(io.ComfyNode):
                 io.Float.Output(
                     "area_share",
                     display_name="area share",
-                    tooltip="How much of the picture the mask covers, 0 to 1; the mean of a batch.",
+                    tooltip="The fraction of the picture that the mask covers, 0 to 1. For a "
+                    "batch, the mean.",
+                ),
+                io.Image.Output(
+                    "labels",
+                    display_name="labels",
+                    tooltip="The chosen parts in their colours on black, at the picture's size: a "
+                    "parse map for a ControlNet.",
                 ),
             ],
         )
 
     @classmethod
     def validate_inputs(cls, parts: list[str] | str = "", edges: str = EDGES[0]) -> bool | str:
-        if edges not in EDGES:
-            return f"edges is {edges!r}; it must be one of {', '.join(EDGES)}."
         try:
-            expand_parts(_chosen_parts(parts))
+            require_choice("edges", edges, EDGES)
+            expand_parts(chosen_parts(parts))
         except ValueError as error:
             return str(error)
         return True
@@ -197,31 +216,34 @@ class VisageFaceMask(io.ComfyNode):
         largest_component: bool,
         no_face: str,
     ) -> io.NodeOutput:
-        bar = comfy.utils.ProgressBar(1)
-
-        def progress(done: int, total: int) -> None:
-            comfy.model_management.throw_exception_if_processing_interrupted()
-            bar.update_absolute(done, total)
-
         result = face_mask(
             image,
             parser,
-            _chosen_parts(parts),
+            chosen_parts(parts),
             which=faces,
             index=face_index,
             soft=edges == "soft",
             fill_holes=fill_holes,
             largest_component=largest_component,
             no_face=no_face.removesuffix(" mask"),
-            progress=progress,
+            progress=Progress(),
         )
-        share = sum(result.area_share) / len(result.area_share)
-        return io.NodeOutput(result.mask, result.overlay, result.boxes, share)
+        nobody = [str(number) for number, found in enumerate(result.boxes, 1) if not found]
+        if nobody and cls.hidden:
+            where = f"picture {', '.join(nobody)} of {len(result.boxes)}"
+            tell(
+                cls.hidden.unique_id, f"No face found in {where}: its mask is {no_face.split()[0]}."
+            )
+        fraction = sum(result.area_share) / len(result.area_share)
+        return io.NodeOutput(result.mask, result.overlay, result.boxes, fraction, result.labels)
 
 
-def _chosen_parts(parts: list[str] | str) -> list[str]:
-    """A new node on the canvas has chosen nothing yet; a script may give one name by itself."""
-    return ([parts] if isinstance(parts, str) else list(parts)) if parts else DEFAULT_PARTS
+def chosen_parts(parts: list[str] | str | dict | None) -> list[str]:
+    """The names in a list or in a text; a new node on the canvas has chosen nothing yet."""
+    if isinstance(parts, dict):  # a list in the API form
+        parts = parts.get("__value__")
+    names = parts.split(SEPARATOR.strip()) if isinstance(parts, str) else parts or []
+    return [name.strip() for name in names if name.strip()] or DEFAULT_PARTS
 
 
 NODES = [VisageLoadFaceParser, VisageFaceMask]

@@ -2,70 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import comfy.model_management
-import comfy.utils
-import folder_paths
 import torch
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 from comfy_execution.graph_utils import ExecutionBlocker
 
-from ..engines.comfyui import wrap_parser
+from ..engines.comfyui.analyzers import (
+    analyzer_fingerprint,
+    analyzer_options,
+    kept_analyzer,
+    resolve_analyzer,
+)
+from ..engines.comfyui.progress import Progress
 from ..models import registry
-from ..models.analyzer_pack import load_pack
-from ..models.face_analyzer import Analyzer, starter_analyzer
-from ..models.face_parser import load_face_parser
+from ..models.analyzer_choice import AUTO, STARTER, explain
 from ..models.insightface import LICENCE
-from ..models.starter_files import starter_file
-from ..techniques.cascade_faces import cascade_analyzer
+from ..models.user_input import passes
 from ..techniques.face_choice import ALL, ORDERS, ChosenFaces, reference_embedding
 from ..techniques.face_overlay import draw_faces
 from ..techniques.shapes import as_image, split_alpha
+from .menu import menu
 from .sockets import FacesSocket
-
-CASCADE = "cascade (no file, finds faces only)"
-KEPT_ANALYZERS = 4
-
-# Nodes have no state of their own: loaded analyzers are kept here, by files and times of change.
-_analyzers: dict[str, Analyzer] = {}
-
-
-def _options() -> list[str]:
-    return [registry.BUILT_IN, CASCADE, *registry.analyzer_packs(folder_paths)]
-
-
-def _fingerprint(analyzer: str) -> str:
-    """The analyzer's files and when they changed. Raises FileNotFoundError where one is missing."""
-    if analyzer in (registry.BUILT_IN, CASCADE):
-        parts = ("face_parser",) if analyzer == CASCADE else ("face_detector", "face_embedder")
-        files = [starter_file(part) for part in parts]
-    else:
-        files = _pack(analyzer)
-    return " ".join([analyzer, *(f"{file} {file.stat().st_mtime_ns}" for file in files)])
-
-
-def _pack(analyzer: str) -> list[Path]:
-    packs = registry.analyzer_packs(folder_paths)
-    if analyzer not in packs:
-        kinds = [registry.KINDS[key] for key in ("face_analyzer", "insightface")]
-        folders = [path for kind in kinds for path in folder_paths.get_folder_paths(kind.folder)]
-        advice = " Or ".join(f"{kind.what}. {kind.how_to_get()}." for kind in kinds)
-        raise FileNotFoundError(
-            f"No folder {analyzer!r} with face-analysis files. Searched: {', '.join(folders)}. "
-            f"Found: {', '.join(packs) or 'nothing'}. It should be {advice} "
-            f"Or choose {registry.BUILT_IN!r}."
-        )
-    return packs[analyzer]
-
-
-def _load(analyzer: str) -> Analyzer:
-    if analyzer == registry.BUILT_IN:
-        return starter_analyzer(wrap_parser)
-    if analyzer == CASCADE:
-        path = registry.locate("face_parser", registry.BUILT_IN, folder_paths)
-        return cascade_analyzer(wrap_parser(load_face_parser(path)))
-    return load_pack(_pack(analyzer))
 
 
 class VisageLoadFaceAnalyzer(io.ComfyNode):
@@ -74,19 +30,29 @@ class VisageLoadFaceAnalyzer(io.ComfyNode):
         return io.Schema(
             node_id="VisageLoadFaceAnalyzer",
             display_name="Load Face Analyzer",
-            category="Visage",
-            description="Finds faces and tells people apart: the built-in starter (drawn people), "
-            "OpenCV's YuNet and SFace, or InsightFace's packs. Also chooses which faces the nodes "
-            "behind it see.",
+            **menu(
+                "Models",
+                "InsightFace",
+                "dlib",
+                "YuNet",
+                "SFace",
+                "face recognition",
+                "face detector",
+            ),
+            description="Finds faces and tells people apart: the built-in starter, dlib, OpenCV's "
+            "YuNet and SFace, or InsightFace's packs. It also selects which faces the following "
+            "nodes use.",
             inputs=[
                 io.Combo.Input(
                     "analyzer",
-                    options=_options(),
+                    options=analyzer_options(),
                     default=registry.BUILT_IN,
-                    tooltip="The starter knows drawn people; the cascade finds photographed faces "
-                    "without any file and cannot tell people apart. Below them stand your folders "
-                    "of ONNX files in models/visage_face_analyzers (YuNet: MIT, SFace: Apache-2.0) "
-                    f"and models/insightface (buffalo_l and the like. {LICENCE}).",
+                    tooltip="The starter finds drawn people and tells them apart; the cascade "
+                    "finds photographed faces only. auto takes the best that is installed for "
+                    "photographs and says which. dlib is there after pip install dlib-bin "
+                    "face-recognition-models. Below them stand your folders of files in "
+                    "models/visage_face_analyzers (YuNet: MIT, SFace: Apache-2.0) and "
+                    f"models/insightface (buffalo_l and the like. {LICENCE}).",
                 ),
                 io.Combo.Input(
                     "order",
@@ -108,22 +74,22 @@ class VisageLoadFaceAnalyzer(io.ComfyNode):
                     default=0,
                     min=0,
                     max=16384,
-                    tooltip="Leave out faces whose longer side is under so many pixels; 0 is no "
-                    "limit.",
+                    tooltip="Leave out faces whose longer side has fewer pixels than this. 0 "
+                    "means no limit.",
                 ),
                 io.Int.Input(
                     "largest",
                     default=0,
                     min=0,
                     max=16384,
-                    tooltip="Leave out faces whose longer side is over so many pixels; 0 is no "
-                    "limit.",
+                    tooltip="Leave out faces whose longer side has more pixels than this. 0 means "
+                    "no limit.",
                 ),
                 io.Image.Input(
                     "reference",
                     optional=True,
-                    tooltip="Pictures of one person: only this person's face is taken in each "
-                    "picture, or none where everybody is somebody else. face_index is not used.",
+                    tooltip="Pictures of one person. In each picture only this person's face is "
+                    "used, or none if the person is not in it. face_index is then ignored.",
                 ),
                 io.Image.Input(
                     "image",
@@ -148,15 +114,11 @@ class VisageLoadFaceAnalyzer(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, analyzer: str = registry.BUILT_IN) -> bool | str:
-        try:
-            _fingerprint(analyzer)
-        except FileNotFoundError as error:
-            return str(error)
-        return True
+        return passes(analyzer_fingerprint, resolve_analyzer(analyzer))
 
     @classmethod
     def fingerprint_inputs(cls, analyzer: str, **settings) -> str:
-        return _fingerprint(analyzer)
+        return analyzer_fingerprint(resolve_analyzer(analyzer))
 
     @classmethod
     def execute(
@@ -169,33 +131,29 @@ class VisageLoadFaceAnalyzer(io.ComfyNode):
         reference=None,
         image=None,
     ) -> io.NodeOutput:
-        key = _fingerprint(analyzer)
-        if key not in _analyzers:
-            while len(_analyzers) >= KEPT_ANALYZERS:
-                del _analyzers[next(iter(_analyzers))]
-            _analyzers[key] = _load(analyzer)
-        loaded = _analyzers[key]
+        taken = resolve_analyzer(analyzer)
+        loaded = kept_analyzer(taken)
         person = None
         if reference is not None:
             person = reference_embedding(split_alpha(as_image(reference, "reference"))[0], loaded)
         chosen = ChosenFaces(loaded, order, face_index, smallest, largest, person)
+        said = None
+        if analyzer == AUTO:
+            said = ui.PreviewText(explain(STARTER if taken == registry.BUILT_IN else taken))
         if image is None:
-            return io.NodeOutput(
-                chosen, ExecutionBlocker("Connect pictures to image to see their faces here.")
-            )
-        return io.NodeOutput(chosen, _overlay(image, chosen))
+            blocked = ExecutionBlocker("Connect pictures to image to see their faces here.")
+            return io.NodeOutput(chosen, blocked, ui=said)
+        return io.NodeOutput(chosen, _overlay(image, chosen), ui=said)
 
 
 def _overlay(image: torch.Tensor, faces: ChosenFaces) -> torch.Tensor:
     pictures = split_alpha(as_image(image, "image"))[0]
-    bar = comfy.utils.ProgressBar(len(pictures))
-    shown = []
-    for picture in pictures:
-        comfy.model_management.throw_exception_if_processing_interrupted()
+    progress, shown = Progress(), []
+    for number, picture in enumerate(pictures, 1):
         found = faces.find(picture)
-        words = [f"{number} ({face.score:.2f})" for number, face in enumerate(found)]
+        words = [f"{place} ({face.score:.2f})" for place, face in enumerate(found)]
         shown.append(draw_faces(picture, [face.box for face in found], words))
-        bar.update(1)
+        progress(number, len(pictures))
     return torch.stack(shown)
 
 

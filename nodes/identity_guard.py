@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..engines.comfyui_guard import apply_identity_guard
+from ..engines.comfyui.branches import into_model
+from ..engines.comfyui.guard import apply_identity_guard
 from ..techniques.identity_guard import IdentityGuard
 from ..techniques.latent_masks import cell_mask
 from ..techniques.shapes import as_mask
+from .menu import menu
+from .notes import note_empty_mask
 
 
 class VisageIdentityGuard(io.ComfyNode):
@@ -16,10 +19,13 @@ class VisageIdentityGuard(io.ComfyNode):
         return io.Schema(
             node_id="VisageIdentityGuard",
             display_name="Identity Guard",
-            category="Visage",
+            **menu(
+                "Identity", "keep face", "preserve identity", "face consistency", essential=True
+            ),
             description="Keeps the person while a picture takes a style: in faces the model looks "
             "at the original as well. Guards Style Transfer, DiffStyler, and KSampler from image "
             "to image. Costs one more pass of the model for each step of a KSampler.",
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Model.Input(
                     "model", tooltip="The model that paints, behind LoRA loaders and adapters."
@@ -74,9 +80,10 @@ class VisageIdentityGuard(io.ComfyNode):
     def execute(
         cls, model, content, mask, strength: float, start_percent: float, end_percent: float
     ) -> io.NodeOutput:
+        note_empty_mask(cls, mask)
         latent = content["samples"]
         guard = IdentityGuard(
-            model.model.process_latent_in(latent),
+            into_model(model, latent),
             cell_mask(as_mask(mask), *latent.shape[-2:]),
             strength,
             start_percent,

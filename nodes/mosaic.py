@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
-import comfy.model_management
-import comfy.utils
 from comfy_api.latest import io, ui
-from PIL import Image
-from torch import Tensor
 
-from ..engines.comfyui_upscale import upscaler
-from ..techniques.mosaic import MosaicSettings, Progress, compose, flatten
+from ..engines.comfyui.native_size import chosen_size
+from ..engines.comfyui.progress import Progress, stop_if_interrupted
+from ..engines.comfyui.upscale import upscaler
+from ..techniques.mosaic import MosaicSettings, compose, flatten
 from ..techniques.mosaic_restore import paste_back
 from ..techniques.shapes import as_image
+from .menu import menu
+from .notes import note_empty_mask
 from .sockets import FacesSocket, MosaicSocket
 
 
@@ -23,7 +23,7 @@ class VisageMosaicCompose(io.ComfyNode):
         return io.Schema(
             node_id="VisageMosaicCompose",
             display_name="Mosaic Compose",
-            category="Visage",
+            **menu("Faces", "small faces", "group photo", "face tiles"),
             description="Enlarges and restores the small faces of a picture and lays them beside "
             "it on one canvas, so that a model which restyles the canvas has enough pixels to keep "
             "each person. Mosaic Restore pastes them back.",
@@ -39,12 +39,12 @@ class VisageMosaicCompose(io.ComfyNode):
                 io.Int.Input(
                     "size",
                     default=512,
-                    min=64,
+                    min=0,
                     max=2048,
                     step=64,
-                    tooltip="The picture size that the model likes: 512 for SD 1.5, 1024 for SDXL, "
-                    "128 for the starter models. The picture's shorter side is scaled to it, and "
-                    "face tiles are at most as large.",
+                    tooltip="The picture size that the model likes, such as 512 for SD 1.5 and "
+                    "1024 for SDXL. 0: the model's own; connect the model then. The picture's "
+                    "shorter side is scaled to it, and face tiles are at most as large.",
                 ),
                 io.Float.Input(
                     "context",
@@ -84,6 +84,11 @@ class VisageMosaicCompose(io.ComfyNode):
                     optional=True,
                     tooltip="What restores the faces, from Load Upscale Model, such as Real-ESRGAN "
                     "x4. Without it they are enlarged by Lanczos and sharpened a little.",
+                ),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="The model that will restyle the canvas; needed where size is 0.",
                 ),
             ],
             outputs=[
@@ -125,15 +130,17 @@ class VisageMosaicCompose(io.ComfyNode):
         smallest: int,
         most: int,
         upscale_model=None,
+        model=None,
     ) -> io.NodeOutput:
+        size = chosen_size(size, model)
         pictures = as_image(image)
         found = []
         for picture in flatten(pictures):
-            comfy.model_management.throw_exception_if_processing_interrupted()
+            stop_if_interrupted()
             found.append(faces.find(picture))
         settings = MosaicSettings(size, context, restore, smallest, most)
         with nullcontext() if upscale_model is None else upscaler(upscale_model) as enlarge:
-            mosaic = compose(pictures, found, settings, enlarge, _progress())
+            mosaic = compose(pictures, found, settings, enlarge, Progress())
         return io.NodeOutput(
             mosaic.canvas,
             mosaic.mask,
@@ -150,10 +157,11 @@ class VisageMosaicRestore(io.ComfyNode):
         return io.Schema(
             node_id="VisageMosaicRestore",
             display_name="Mosaic Restore",
-            category="Visage",
+            **menu("Faces", "small faces", "group photo", "paste tiles"),
             description="Puts a restyled mosaic together to a picture again: the faces from their "
             "tiles go back to their places, without a seam. A face that its tile makes less like "
             "the person is left as the picture shows it.",
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Image.Input("stylised", tooltip="The restyled canvas, at its own size."),
                 MosaicSocket.Input("mosaic", tooltip="From Mosaic Compose."),
@@ -224,8 +232,9 @@ class VisageMosaicRestore(io.ComfyNode):
         background=None,
         style_mask=None,
     ) -> io.NodeOutput:
+        note_empty_mask(cls, style_mask, "style_mask")
         restored = paste_back(
-            mosaic, stylised, faces, background, style_mask, seam_match, keep_best, _progress()
+            mosaic, stylised, faces, background, style_mask, seam_match, keep_best, Progress()
         )
         return io.NodeOutput(
             restored.image,
@@ -234,18 +243,6 @@ class VisageMosaicRestore(io.ComfyNode):
             restored.json(),
             ui=ui.PreviewText(restored.text()),
         )
-
-
-def _progress() -> Progress:
-    """Shows each face as it is done, and stops where the run was interrupted."""
-    bar = comfy.utils.ProgressBar(1)
-
-    def progress(done: int, total: int, pixels: Tensor) -> None:
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        shown = Image.fromarray((pixels * 255).round().byte().cpu().numpy())
-        bar.update_absolute(done, total, ("JPEG", shown, None))
-
-    return progress
 
 
 NODES: list[type[io.ComfyNode]] = [VisageMosaicCompose, VisageMosaicRestore]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from comfy.utils import ProgressBar, common_upscale
+from comfy.utils import common_upscale
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..engines.comfyui.progress import Progress
 from ..techniques.pixel_blend import BLENDS, blend, prove
 from ..techniques.shapes import as_image
 from .compare import comparison
+from .menu import menu
+from .notes import note_empty_mask
 
 # What the canvas shows, and what the technique calls it.
 TONE_MATCHES = {"off": "off", "lab ring": "lab"}
@@ -22,9 +25,19 @@ class VisagePixelBlend(io.ComfyNode):
         return io.Schema(
             node_id="VisagePixelBlend",
             display_name="Pixel Blend",
-            category="Visage",
+            **menu(
+                "Edit",
+                "blend",
+                "composite",
+                "poisson",
+                "seamless clone",
+                "skin tone",
+                "keep background",
+                essential=True,
+            ),
             description="Blends the edited picture into the original by a soft mask. Where the "
             "mask is 0 the result is the original, bit for bit, and the proof says so.",
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Image.Input(
                     "edited",
@@ -41,7 +54,9 @@ class VisagePixelBlend(io.ComfyNode):
                     default="linear",
                     tooltip="linear: mixes by the mask. laplacian: tones over a wide band, detail "
                     "over a narrow one. poisson: the edit's detail on the original's colours, "
-                    "for edits whose light does not fit.",
+                    "for edits whose light does not fit. colour: the edit's hues, the original's "
+                    "lightness. detail: the edit's colours and light with the original's fine "
+                    "detail; for hair, skin and clothes that get another colour.",
                 ),
                 io.Combo.Input(
                     "tone_match",
@@ -68,8 +83,8 @@ class VisagePixelBlend(io.ComfyNode):
 
     @classmethod
     def execute(cls, edited, original, mask, mode: str, tone_match: str) -> io.NodeOutput:
-        progress = ProgressBar(len(edited)).update_absolute
-        blended = blend(edited, original, mask, mode, TONE_MATCHES[tone_match], progress)
+        note_empty_mask(cls, mask)
+        blended = blend(edited, original, mask, mode, TONE_MATCHES[tone_match], Progress())
         proof = prove(blended, original, mask)
         shown = comparison(_small(original), _small(blended), "original", "result")
         shown["text"] = [proof.text()]

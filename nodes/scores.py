@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
-import comfy.model_management
-import comfy.utils
 import folder_paths
 import torch
 from comfy_api.latest import io, ui
 from comfy_execution.graph_utils import ExecutionBlocker
 
-from ..engines.comfyui import load_image_encoder, wrap_parser
+from ..engines.comfyui.progress import Progress
+from ..engines.comfyui.style_features import style_extractor, style_fingerprint
 from ..models import registry
 from ..models.face_analyzer import FaceAnalyzer
-from ..models.starter_files import starter_file
-from ..models.vgg19 import Vgg19Features, load_vgg19
-from ..techniques.identity_score import (
-    NO_FACE,
-    as_json,
-    describe,
-    draw_identity,
-    identity_scores,
-    is_accepted,
-    mean_score,
-)
+from ..models.user_input import passes
+from ..techniques.identity_score import NO_FACE, OWN_THRESHOLD, report_identity
 from ..techniques.shapes import as_image, match_batch, split_alpha
-from ..techniques.style_score import Extractor, StyleJudge, gram_matrices, style_score
+from ..techniques.style_score import StyleJudge, score_styles
+from .menu import menu
 from .sockets import FacesSocket
-
-OWN_THRESHOLD = -1.0
-
-# Nodes have no state of their own: the last VGG-19 is kept here, by file and time of change.
-_vgg: dict[tuple[Path, int], Vgg19Features] = {}
 
 
 class VisageIdentityScore(io.ComfyNode):
@@ -42,9 +25,9 @@ class VisageIdentityScore(io.ComfyNode):
         return io.Schema(
             node_id="VisageIdentityScore",
             display_name="Identity Score",
-            category="Visage",
-            description="Says how much each face of a picture is still the same person after it "
-            "was edited or restyled, and sorts the pictures by that.",
+            **menu("Scores", "face similarity", "same person", "cosine", "face distance"),
+            description="Measures how much each face of a picture is still the same person after "
+            "an edit or a change of style, and separates the pictures by that.",
             inputs=[
                 io.Image.Input("original", tooltip="The pictures before, or one for all results."),
                 io.Image.Input(
@@ -66,8 +49,8 @@ class VisageIdentityScore(io.ComfyNode):
                     "no_face",
                     options=list(NO_FACE),
                     default=NO_FACE[0],
-                    tooltip="What becomes of a picture whose original shows no face: it is "
-                    "accepted, rejected, or stops the run.",
+                    tooltip="What happens to a picture whose original shows no face: it is "
+                    "accepted, it is rejected, or the run stops.",
                 ),
             ],
             outputs=[
@@ -86,13 +69,14 @@ class VisageIdentityScore(io.ComfyNode):
                 io.Image.Output(
                     "accepted",
                     display_name="accepted",
-                    tooltip="The results in which everybody is still the same person. Without "
-                    "any, what is connected here does not run.",
+                    tooltip="The results in which every person is still the same. If there are "
+                    "none, the nodes connected here do not run.",
                 ),
                 io.Image.Output(
                     "rejected",
                     display_name="rejected",
-                    tooltip="The other results. Without any, what is connected here does not run.",
+                    tooltip="The other results. If there are none, the nodes connected here do "
+                    "not run.",
                 ),
                 io.Image.Output(
                     "overlay",
@@ -108,25 +92,18 @@ class VisageIdentityScore(io.ComfyNode):
         cls, original, result, faces: FaceAnalyzer, accept_from: float, no_face: str
     ) -> io.NodeOutput:
         before = split_alpha(as_image(original, "original"))[0]
-        after = as_image(result, "result")
-        before, after = match_batch(before, after, "original", "result")
-        pictures = identity_scores(before, split_alpha(after)[0], faces, _progress())
-        limit = accept_from
-        if limit == OWN_THRESHOLD and faces.thresholds:
-            limit = faces.thresholds.same
-        good = [is_accepted(number, p, limit, no_face) for number, p in enumerate(pictures)]
-        overlay = torch.stack(
-            [draw_identity(*trio) for trio in zip(before, after[..., :3], pictures, strict=True)]
+        before, after = match_batch(before, as_image(result, "result"), "original", "result")
+        judged = report_identity(
+            before, split_alpha(after)[0], faces, accept_from, no_face, Progress()
         )
-        report = describe(pictures, faces)
         return io.NodeOutput(
-            mean_score(pictures),
-            report,
-            _chosen(after, good),
-            _chosen(after, [not one for one in good]),
-            overlay,
-            as_json(pictures, good, faces),
-            ui=ui.PreviewText(report),
+            judged.score,
+            judged.text,
+            _chosen(after, judged.accepted),
+            _chosen(after, [not one for one in judged.accepted]),
+            judged.overlay,
+            judged.json,
+            ui=ui.PreviewText(judged.text),
         )
 
 
@@ -135,43 +112,35 @@ def _chosen(pictures: torch.Tensor, wanted: list[bool]):
     return pictures[torch.tensor(wanted)] if any(wanted) else ExecutionBlocker(None)
 
 
-def _progress() -> Callable[[int, int], None]:
-    bar = comfy.utils.ProgressBar(1)
-
-    def progress(done: int, total: int) -> None:
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        bar.update_absolute(done, total)
-
-    return progress
-
-
 class VisageStyleScore(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="VisageStyleScore",
             display_name="Style Score",
-            category="Visage",
-            description="Says how much of a style picture's look a result has: its textures, and "
-            "its colours.",
+            **menu("Scores", "Gram matrix", "style loss", "style similarity"),
+            description="Measures how close a result is to a style picture, in textures and in "
+            "colours.",
             inputs=[
                 io.Image.Input("result", tooltip="The restyled picture, or a batch of them."),
                 io.Image.Input(
-                    "style", tooltip="The style picture, or several of one style: their mean."
+                    "style",
+                    tooltip="The style picture, or several pictures of one style, of "
+                    "which the mean is used.",
                 ),
                 io.Combo.Input(
                     "features",
                     options=[registry.BUILT_IN, *registry.options("vgg19", folder_paths)],
                     default=registry.BUILT_IN,
-                    tooltip="What tells textures apart: VGG-19's Gram matrices (a file in "
-                    "models/visage_vgg), or the starter's image encoder, which knows drawn "
-                    "pictures. Scores of the two cannot be compared.",
+                    tooltip="The features that textures are compared by: VGG-19's Gram matrices "
+                    "(a file in models/visage_vgg), or the starter's image encoder, which knows "
+                    "drawn pictures. Scores of the two cannot be compared.",
                 ),
                 io.Image.Input(
                     "original",
                     optional=True,
-                    tooltip="The pictures before. With them 0 means as unlike the style as they "
-                    "were; without, unlike any style.",
+                    tooltip="The pictures before. With them a score of 0 means no closer to the "
+                    "style than they were; without them it means unlike the style altogether.",
                 ),
                 io.ClipVision.Input(
                     "clip_vision",
@@ -184,8 +153,8 @@ class VisageStyleScore(io.ComfyNode):
                 io.Float.Output(
                     "style_score",
                     display_name="style",
-                    tooltip="The part of the way to the style: 1 is the style itself, below 0 "
-                    "leads away from it. The mean of a batch.",
+                    tooltip="1 is the style itself, 0 no change towards it, and below 0 is "
+                    "further away. For a batch, the mean.",
                 ),
                 io.Float.Output(
                     "colour_distance",
@@ -201,15 +170,11 @@ class VisageStyleScore(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, features: str = registry.BUILT_IN) -> bool | str:
-        try:
-            _fingerprint(features)
-        except FileNotFoundError as error:
-            return str(error)
-        return True
+        return passes(style_fingerprint, features)
 
     @classmethod
     def fingerprint_inputs(cls, features: str, **pictures) -> str:
-        return _fingerprint(features)
+        return style_fingerprint(features)
 
     @classmethod
     def execute(
@@ -219,58 +184,14 @@ class VisageStyleScore(io.ComfyNode):
             split_alpha(as_image(image, name))[0]
             for image, name in ((result, "result"), (style, "style"))
         )
-        judge = StyleJudge(_extractor(features, clip_vision), styles)
+        judge = StyleJudge(style_extractor(features, clip_vision), styles)
         before = None
         if original is not None:
             before = split_alpha(as_image(original, "original"))[0]
             before, pictures = match_batch(before, pictures, "original", "result")
-        progress = _progress()
-        lines, scores, colours = [], [], []
-        for number, picture in enumerate(pictures):
-            progress(number, len(pictures))
-            distance, colour = judge.distances(picture)
-            start = None if before is None else judge.distances(before[number])
-            scores.append(style_score(distance, start[0] if start else None))
-            colours.append(colour)
-            was = f" (the original's: {start[1]:.1f})" if start else ""
-            lines.append(
-                f"picture {number}: style {scores[-1]:.3f}, colour distance {colour:.1f}{was}"
-            )
-        progress(len(pictures), len(pictures))
-        report = "\n".join(lines)
-        return io.NodeOutput(
-            sum(scores) / len(scores),
-            sum(colours) / len(colours),
-            report,
-            ui=ui.PreviewText(report),
-        )
-
-
-def _fingerprint(features: str) -> str:
-    """The file that tells textures apart and when it changed; FileNotFoundError without it."""
-    if features == registry.BUILT_IN:
-        path = starter_file("image_encoder")
-    else:
-        path = registry.locate("vgg19", features, folder_paths)
-    return f"{path} {path.stat().st_mtime_ns}"
-
-
-def _extractor(features: str, clip_vision) -> Extractor:
-    """From a picture [H, W, 3] to Gram matrices [C, C] or to an embedding [D]."""
-    if features != registry.BUILT_IN:
-        vgg = _load_vgg(registry.locate("vgg19", features, folder_paths))
-        return lambda picture: gram_matrices(vgg.of(picture))
-    encoder = clip_vision or load_image_encoder()
-    # Not cropped: what lies at the sides is as much style as the middle.
-    return lambda picture: encoder.encode_image(picture[None], crop=False)["image_embeds"][0].cpu()
-
-
-def _load_vgg(path: Path) -> Vgg19Features:
-    key = (path, path.stat().st_mtime_ns)
-    if key not in _vgg:
-        _vgg.clear()
-        _vgg[key] = wrap_parser(load_vgg19(path))
-    return _vgg[key]
+        scores = score_styles(pictures, judge, before, Progress())
+        report = "\n".join(scores.lines)
+        return io.NodeOutput(scores.style, scores.colour, report, ui=ui.PreviewText(report))
 
 
 NODES: list[type[io.ComfyNode]] = [VisageIdentityScore, VisageStyleScore]

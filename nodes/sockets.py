@@ -11,6 +11,8 @@ TrajectorySocket = io.Custom("VISAGE_TRAJECTORY")
 FacesSocket = io.Custom("VISAGE_FACES")
 RegionsSocket = io.Custom("VISAGE_REGIONS")
 RunsSocket = io.Custom("VISAGE_RUNS")
+FastStyleSocket = io.Custom("VISAGE_FAST_STYLE")
 MosaicSocket = io.Custom("VISAGE_MOSAIC")
+LayersSocket = io.Custom("VISAGE_LAYERS")
 # Spelled as other packs spell it, so that their loaders fit as well.
 IPAdapterSocket = io.Custom("IPADAPTER")

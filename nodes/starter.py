@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..engines.comfyui import load_image_encoder, load_starter
+from ..engines.comfyui.clip_vision import load_image_encoder
+from ..engines.comfyui.starter import load_starter
 from ..models.starter_files import FILES, STARTER
+from .menu import menu
 
 
 class VisageLoadStarter(io.ComfyNode):
@@ -14,7 +16,7 @@ class VisageLoadStarter(io.ComfyNode):
         return io.Schema(
             node_id="VisageLoadStarter",
             display_name="Load Starter Models",
-            category="Visage",
+            **menu("Models", "starter", "built-in model", "visage checkpoint"),
             description="The small models that come with Visage: they run at once, offline, on a "
             "CPU. They know only faces drawn by Visage's own renderer, at 128 x 128 pixels. Put "
             "your own checkpoint loader in this node's place for real work.",

@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-import re
+from functools import partial
+from pathlib import Path
 
-import comfy.model_management
-import comfy.utils
 import folder_paths
-import torch
 from comfy_api.latest import io
 
-from ..engines.comfyui_adapter import (
+from ..engines.comfyui.adapter import (
     LoadedAdapter,
     apply_style_adapter,
     as_adapter,
-    blank_features,
     load_adapter,
-    picture_features,
 )
-from ..engines.comfyui_messages import tell
+from ..engines.comfyui.clip_vision import (
+    LazyEncoder,
+    fitting_encoder,
+    load_encoder_file,
+    load_image_encoder,
+)
+from ..engines.comfyui.memory import fingerprint
+from ..engines.comfyui.style_pictures import REFERENCE_MASKS, look_at_pictures
 from ..models import registry
 from ..models.face_analyzer import FaceAnalyzer
-from ..models.ip_adapter import require_matching_encoder
-from ..techniques.face_choice import reference_embedding
-from ..techniques.face_mask import face_mask
-from ..techniques.shapes import as_image, as_mask, fit_mask, split_alpha
+from ..models.user_input import passes, read_numbers
+from ..techniques.shapes import as_mask
 from ..techniques.style_adapter import COMBINE_MODES, WEIGHT_TYPES, StyleSettings
+from .menu import menu
+from .notes import note, note_empty_mask
 from .sockets import FaceParserSocket, FacesSocket, IPAdapterSocket
 
 # Above this the prompt is hardly heard any more.
 STRONG = 0.8
-REFERENCE_MASKS = ["off", "auto", "mask"]
+BY_WIDTH = "by width"
 
 
 class VisageLoadIPAdapter(io.ComfyNode):
@@ -39,9 +42,9 @@ class VisageLoadIPAdapter(io.ComfyNode):
         return io.Schema(
             node_id="VisageLoadIPAdapter",
             display_name="Load IP-Adapter",
-            category="Visage",
+            **menu("Models", "IP-Adapter", "IPAdapter model"),
             description="A public IP-Adapter file: base, light, plus or full face, for SD 1.5 or "
-            "SDXL. Which one it is, is read from its weights, whatever its name.",
+            "SDXL. The type is detected from the weights, not from the file name.",
             inputs=[
                 io.Combo.Input(
                     "file",
@@ -50,30 +53,57 @@ class VisageLoadIPAdapter(io.ComfyNode):
                     "A file fits one family of checkpoints and one CLIP vision model: base and "
                     "plus files mostly take ViT-H/14.",
                 ),
+                io.Combo.Input(
+                    "encoder",
+                    options=[BY_WIDTH, *_encoders()],
+                    default=BY_WIDTH,
+                    optional=True,
+                    tooltip="The image encoder for the output clip_vision, a file of "
+                    "models/clip_vision. by width takes the first one whose features are as wide "
+                    "as the adapter reads them. It is loaded when it is first used.",
+                ),
             ],
             outputs=[
                 IPAdapterSocket.Output(
                     "ipadapter", display_name="ipadapter", tooltip="For Style Adapter."
+                ),
+                io.ClipVision.Output(
+                    "clip_vision",
+                    display_name="clip_vision",
+                    tooltip="The image encoder that fits, for Style Adapter. Empty for FaceID, "
+                    "which reads faces.",
                 ),
             ],
         )
 
     @classmethod
     def validate_inputs(cls, file: str = registry.BUILT_IN) -> bool | str:
-        try:
-            registry.locate("ip_adapter", file, folder_paths)
-        except FileNotFoundError as error:
-            return str(error)
-        return True
+        return passes(registry.locate, "ip_adapter", file, folder_paths)
 
     @classmethod
-    def fingerprint_inputs(cls, file: str) -> str:
-        path = registry.locate("ip_adapter", file, folder_paths)
-        return f"{path} {path.stat().st_mtime_ns}"
+    def fingerprint_inputs(cls, file: str, encoder: str = BY_WIDTH) -> str:
+        return f"{fingerprint(registry.locate('ip_adapter', file, folder_paths))} {encoder}"
 
     @classmethod
-    def execute(cls, file: str) -> io.NodeOutput:
-        return io.NodeOutput(load_adapter(registry.locate("ip_adapter", file, folder_paths)))
+    def execute(cls, file: str, encoder: str = BY_WIDTH) -> io.NodeOutput:
+        adapter = load_adapter(registry.locate("ip_adapter", file, folder_paths))
+        if adapter.network.reads == "face_embedding":
+            return io.NodeOutput(adapter, None)
+        return io.NodeOutput(adapter, LazyEncoder(partial(_encoder, file, encoder, adapter)))
+
+
+def _encoders() -> list[str]:
+    return folder_paths.get_filename_list("clip_vision")
+
+
+def _encoder(file: str, encoder: str, adapter: LoadedAdapter):
+    """The image encoder that was chosen, or the one that fits the adapter."""
+    if encoder != BY_WIDTH:
+        return load_encoder_file(Path(folder_paths.get_full_path_or_raise("clip_vision", encoder)))
+    if file == registry.BUILT_IN:
+        return load_image_encoder()
+    files = [Path(folder_paths.get_full_path_or_raise("clip_vision", name)) for name in _encoders()]
+    return load_encoder_file(fitting_encoder(adapter.network, files))
 
 
 class VisageStyleAdapter(io.ComfyNode):
@@ -82,10 +112,10 @@ class VisageStyleAdapter(io.ComfyNode):
         return io.Schema(
             node_id="VisageStyleAdapter",
             display_name="Style Adapter",
-            category="Visage",
-            description="Gives what the model draws the look of a style picture, everywhere or in "
-            "a region, and can leave the style picture's face out. Any sampler takes the model, "
-            "and several of these nodes may follow each other.",
+            **menu("Style", "IP-Adapter", "IPAdapter", "style reference", essential=True),
+            description="Gives the generated picture the look of a style picture, everywhere or "
+            "in a region, and can ignore the style picture's face. The model works with any "
+            "sampler, and several of these nodes can be chained.",
             inputs=[
                 io.Model.Input("model", tooltip="The model to draw with, SD 1.5 or SDXL."),
                 IPAdapterSocket.Input("ipadapter", tooltip="From Load IP-Adapter."),
@@ -104,8 +134,8 @@ class VisageStyleAdapter(io.ComfyNode):
                     min=-1.0,
                     max=3.0,
                     step=0.05,
-                    tooltip="How much of the style: 0 is none, and above 0.8 the prompt is hardly "
-                    "heard any more.",
+                    tooltip="How strongly the style acts: 0 not at all. Above 0.8 the prompt has "
+                    "little effect.",
                 ),
                 io.Combo.Input(
                     "weight_type",
@@ -122,8 +152,8 @@ class VisageStyleAdapter(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="From which part of the run on: 0 is its beginning. Later starts keep "
-                    "the layout that the prompt makes.",
+                    tooltip="When the style starts to act, as a fraction of the run. Later starts "
+                    "keep the layout that the prompt gives.",
                 ),
                 io.Float.Input(
                     "end_percent",
@@ -131,8 +161,8 @@ class VisageStyleAdapter(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="Up to which part of the run: 1 is its end. The same as start_percent "
-                    "leaves the model as it is.",
+                    tooltip="When the style stops acting, as a fraction of the run. If it equals "
+                    "start_percent, the model is left as it is.",
                 ),
                 io.Combo.Input(
                     "combine",
@@ -145,9 +175,9 @@ class VisageStyleAdapter(io.ComfyNode):
                     "reference_mask",
                     options=REFERENCE_MASKS,
                     default="off",
-                    tooltip="What of the style picture stays unseen, so that it cannot leak. "
-                    "off: nothing. auto: faces and hair, as the face parser finds them. mask: "
-                    "what is white in style_mask.",
+                    tooltip="Which part of the style picture is hidden from the encoder, so that "
+                    "it cannot leak into the result. off: nothing. auto: faces and hair, as the "
+                    "face parser finds them. mask: what is white in style_mask.",
                 ),
                 io.String.Input(
                     "block_weights",
@@ -173,8 +203,8 @@ class VisageStyleAdapter(io.ComfyNode):
                 io.Mask.Input(
                     "style_mask",
                     optional=True,
-                    tooltip="For reference_mask 'mask': white on what of the style picture stays "
-                    "unseen. One mask, or one for each style picture.",
+                    tooltip="For reference_mask 'mask': white where the style picture is hidden. "
+                    "One mask, or one for each style picture.",
                 ),
                 FaceParserSocket.Input(
                     "parser",
@@ -184,14 +214,14 @@ class VisageStyleAdapter(io.ComfyNode):
                 io.Image.Input(
                     "negative_image",
                     optional=True,
-                    tooltip="A picture whose look is to be avoided. The negative prompt sees it in "
-                    "place of a blank one.",
+                    tooltip="A picture whose look is to be avoided. The negative prompt uses it "
+                    "instead of a blank picture.",
                 ),
                 FacesSocket.Input(
                     "faces",
                     optional=True,
-                    tooltip="For FaceID adapters, from Load Face Analyzer: whose face is in the "
-                    "picture takes the place of its look. Public FaceID files need an InsightFace "
+                    tooltip="For FaceID adapters, from Load Face Analyzer: the person in the "
+                    "picture is used instead of its look. Public FaceID files need an InsightFace "
                     "pack; clip_vision and reference_mask are then not used.",
                 ),
             ],
@@ -204,8 +234,8 @@ class VisageStyleAdapter(io.ComfyNode):
                 io.Mask.Output(
                     "unseen",
                     display_name="unseen",
-                    tooltip="What of the style pictures stayed unseen, one mask each; look at it "
-                    "when reference_mask is auto.",
+                    tooltip="The part of each style picture that was hidden, one mask each. Check "
+                    "it when reference_mask is auto.",
                 ),
             ],
             hidden=[io.Hidden.unique_id],
@@ -233,27 +263,14 @@ class VisageStyleAdapter(io.ComfyNode):
         faces: FaceAnalyzer | None = None,
     ) -> io.NodeOutput:
         if weight > STRONG:
-            tell(
-                cls.hidden.unique_id,
-                f"weight {weight:g}: above {STRONG} the style drowns the prompt.",
-            )
+            note(cls, f"weight {weight:g}: above {STRONG} the style drowns the prompt.")
+        note_empty_mask(cls, region, "region")
+        if reference_mask == "mask":
+            note_empty_mask(cls, style_mask, "style_mask")
         adapter = as_adapter(ipadapter)
-        image, _ = split_alpha(as_image(image))
-        avoided = None
-        if negative_image is not None:
-            avoided = split_alpha(as_image(negative_image, "negative_image"))[0][:1]
-        if adapter.network.reads == "face_embedding":
-            unseen = image.new_zeros(image.shape[:3])
-            pictures = _people(adapter, faces, image)
-            negative = torch.zeros_like(pictures[0])
-            if avoided is not None:
-                (negative,) = _people(adapter, faces, avoided)
-        else:
-            unseen = _unseen(image, reference_mask, style_mask, parser)
-            pictures = picture_features(adapter, clip_vision, image, unseen)
-            negative = blank_features(adapter, clip_vision)
-            if avoided is not None:
-                (negative,) = picture_features(adapter, clip_vision, avoided)
+        seen = look_at_pictures(
+            adapter, clip_vision, image, reference_mask, style_mask, parser, negative_image, faces
+        )
         settings = StyleSettings(
             weight=weight,
             weight_type=weight_type,
@@ -261,55 +278,11 @@ class VisageStyleAdapter(io.ComfyNode):
             start=start_percent,
             end=end_percent,
             combine=combine,
-            picture_weights=_numbers(picture_weights),
+            picture_weights=tuple(read_numbers(picture_weights, "picture_weights")),
             region=None if region is None else as_mask(region, "region"),
         )
-        styled = apply_style_adapter(model, adapter, pictures, negative, settings)
-        return io.NodeOutput(styled, unseen)
-
-
-def _people(adapter: LoadedAdapter, faces: FaceAnalyzer | None, image) -> list[torch.Tensor]:
-    """The embedding [1, D] of the largest face of each picture [R, H, W, 3]."""
-    if faces is None:
-        raise ValueError(
-            "This is a FaceID adapter: it takes a person's face and no style. Connect faces from "
-            "Load Face Analyzer, or load a base, light, plus or full-face IP-Adapter."
-        )
-    if faces.embedding_size:
-        require_matching_encoder(adapter.network, faces.embedding_size)
-    return [reference_embedding(picture[None], faces)[None] for picture in image]
-
-
-def _unseen(image, reference_mask: str, style_mask, parser):
-    """What the encoder is not shown of the style pictures, [R or 1, H, W]."""
-    blank = image.new_zeros(image.shape[:3])
-    if reference_mask == "mask":
-        if style_mask is None:
-            raise ValueError("reference_mask is 'mask': connect a style_mask, or choose 'off'.")
-        return fit_mask(as_mask(style_mask, "style_mask"), *image.shape[1:3], "style_mask")
-    if reference_mask == "off":
-        return blank
-    if parser is None:
-        raise ValueError(
-            "reference_mask is 'auto': connect a parser from Load Face Parser, or choose 'off'."
-        )
-    bar = comfy.utils.ProgressBar(1)
-
-    def progress(done: int, total: int) -> None:
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        bar.update_absolute(done, total)
-
-    return face_mask(image, parser, ["face and hair"], progress=progress).mask
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in re.split(r"[,;\s]+", text.strip()) if part)
-    except ValueError as error:
-        raise ValueError(
-            f"Cannot read the picture weights {text!r}: write numbers with commas between, one "
-            "for each style picture."
-        ) from error
+        styled = apply_style_adapter(model, adapter, seen.features, seen.negative, settings)
+        return io.NodeOutput(styled, seen.unseen)
 
 
 NODES: list[type[io.ComfyNode]] = [VisageLoadIPAdapter, VisageStyleAdapter]

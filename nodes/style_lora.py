@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import comfy.utils
 from comfy_api.latest import io
 
-from ..engines.comfyui_gradients import PRECISIONS
-from ..engines.comfyui_lora import trainable_lora
+from ..engines.comfyui.branches import into_model
+from ..engines.comfyui.gradients import PRECISIONS
+from ..engines.comfyui.lora import trainable_lora
+from ..engines.comfyui.native_size import chosen_size
+from ..engines.comfyui.progress import LearningProgress, stop_if_interrupted
 from ..training.style_lora import (
     StyleLoraSettings,
     style_latents,
     train_style_lora,
     window_shape,
 )
-from .loss_report import LossReport
+from .menu import menu
+from .notes import node_id
 
 # The latent scale of the model is applied by ComfyUI's own latent format.
 UNSCALED = 1.0
@@ -25,7 +28,7 @@ class VisageTrainStyleLora(io.ComfyNode):
         return io.Schema(
             node_id="VisageTrainStyleLora",
             display_name="Train Style LoRA",
-            category="Visage",
+            **menu("Training", "LoRA training", "learn style", "fine-tune"),
             description="Learns the style of one picture as a LoRA for this model: the first step "
             "of DiffStyler. Load LoRA Model applies the result on the canvas, and Save LoRA "
             "Weights keeps it for any LoRA loader.",
@@ -36,7 +39,8 @@ class VisageTrainStyleLora(io.ComfyNode):
                 io.Vae.Input("vae", tooltip="The model's VAE."),
                 io.Image.Input(
                     "image",
-                    tooltip="One picture in the style to learn; of a batch, all in one style.",
+                    tooltip="One picture in the style to learn, or a batch of pictures in one "
+                    "style.",
                 ),
                 io.String.Input(
                     "prompt",
@@ -62,17 +66,17 @@ class VisageTrainStyleLora(io.ComfyNode):
                     max=1.0,
                     step=1e-5,
                     round=False,
-                    tooltip="How far one step goes. Lower it when the loss climbs; the starter's "
-                    "narrow layers want 0.001.",
+                    tooltip="AdamW's learning rate. Lower it when the loss rises; the starter's "
+                    "narrow layers need 0.001.",
                 ),
                 io.Int.Input(
                     "size",
                     default=512,
-                    min=64,
+                    min=0,
                     max=2048,
                     step=8,
-                    tooltip="Short side in pixels at which the picture is learned: the model's "
-                    "own size, 512 for SD 1.5 and 128 for the starter.",
+                    tooltip="Short side in pixels at which the picture is learned. 0: the model's "
+                    "own size, such as 512 for SD 1.5.",
                 ),
                 io.Boolean.Input(
                     "crops",
@@ -84,16 +88,16 @@ class VisageTrainStyleLora(io.ComfyNode):
                     "precision",
                     options=["auto", *PRECISIONS],
                     default="auto",
-                    tooltip="In what the frozen model computes; the LoRA itself is always fp32. "
-                    "auto: bf16 on graphics cards that have it, else fp32.",
+                    tooltip="Precision of the frozen model; the LoRA itself is always fp32. auto: "
+                    "bf16 on graphics cards that have it, else fp32.",
                 ),
                 io.Int.Input(
                     "seed",
                     default=0,
                     min=0,
-                    max=0xFFFFFFFFFFFF,
+                    max=2**64 - 1,
                     control_after_generate=True,
-                    tooltip="Start of the LoRA's weights, and noise of the steps.",
+                    tooltip="Seed of the LoRA's initial weights and of the noise.",
                 ),
             ],
             outputs=[
@@ -113,20 +117,20 @@ class VisageTrainStyleLora(io.ComfyNode):
         cls, model, clip, vae, image, prompt: str, rank: int, steps: int, learning_rate: float,
         size: int, crops: bool, precision: str, seed: int,
     ) -> io.NodeOutput:  # fmt: skip
+        size = chosen_size(size, model)
         settings = StyleLoraSettings(prompt, rank, steps, learning_rate, size, crops, seed)
-        latents = model.model.process_latent_in(style_latents(image, vae.encode, UNSCALED, size))
+        latents = into_model(model, style_latents(image, vae.encode, UNSCALED, size))
         conditioning = clip.encode_from_tokens_scheduled(clip.tokenize(prompt))
         shape = window_shape(latents, crops)
         trainable = trainable_lora(model, conditioning, shape, rank, seed, precision)
-        progress, report, losses = comfy.utils.ProgressBar(steps), LossReport(cls, steps), []
+        progress = LearningProgress(node_id(cls), steps)
 
-        def show(step: int, loss: float) -> None:
-            losses.append(loss)
-            report.send(losses)
-            progress.update_absolute(step + 1, steps)
+        def watch(step: int, loss: float) -> None:
+            progress.add(loss, step + 1, steps)
+            stop_if_interrupted()
 
-        lora, losses = train_style_lora(latents, trainable, settings, show)
-        return io.NodeOutput(lora.tensors(), {"loss": losses}, ui=report.ui(losses))
+        lora, losses = train_style_lora(latents, trainable, settings, watch)
+        return io.NodeOutput(lora.tensors(), {"loss": losses}, ui=progress.ui())
 
 
 NODES: list[type[io.ComfyNode]] = [VisageTrainStyleLora]

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import latent_preview
-import torch
-from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..engines.comfyui_branches import ComfyUIRun
-from ..engines.comfyui_gradients import ordinary, private_copy, use_checkpointing
-from ..engines.comfyui_guard import guard_of
-from ..techniques.attention_distillation import AttentionDistillation, distil_style
-from ..techniques.ddim_inversion import inversion_grid, invert
-from ..techniques.identity_guard import IdentityGuard
+from ..engines.comfyui.style_transfer import restyle_latent
+from ..techniques.attention_distillation import AttentionDistillation
 from ..techniques.latent_adain import latent_adain
 from ..techniques.latent_masks import cell_mask
-from ..techniques.query_preserving import QueryPreserving, transfer_style
+from ..techniques.query_preserving import QueryPreserving
 from ..techniques.shapes import as_mask
+from .menu import menu
+from .notes import note_empty_mask
 
 HOSTS = ("query-preserving", "attention distillation")
 
@@ -28,10 +23,11 @@ class VisageLatentAdaIN(io.ComfyNode):
         return io.Schema(
             node_id="VisageLatentAdaIN",
             display_name="Latent AdaIN",
-            category="Visage",
+            **menu("Style", "adaptive instance normalization", "colour match", "color transfer"),
             description="Gives a latent the colours and contrast of another one: each channel "
             "takes the mean and spread of the style's (adaptive instance normalisation). A quick "
             "colour match before sampling, or after it.",
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Latent.Input("content", tooltip="The latent that changes."),
                 io.Latent.Input(
@@ -45,19 +41,19 @@ class VisageLatentAdaIN(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.05,
-                    tooltip="How far the content goes: 0 leaves it as it is, bit for bit.",
+                    tooltip="How strongly the content changes: 0 leaves it as it is, bit for bit.",
                 ),
                 io.Mask.Input(
                     "content_mask",
                     optional=True,
-                    tooltip="What is measured and changed, at the content picture's size, soft or "
-                    "hard; everything when nothing is connected.",
+                    tooltip="The part of the content that is measured and changed, at the content "
+                    "picture's size, soft or hard. Without a mask, all of it.",
                 ),
                 io.Mask.Input(
                     "style_mask",
                     optional=True,
-                    tooltip="What is measured of the style, at the style picture's size: mask out "
-                    "a face to keep its colours away.",
+                    tooltip="The part of the style that is measured, at the style picture's size. "
+                    "Mask out a face to ignore its colours.",
                 ),
             ],
             outputs=[
@@ -73,6 +69,8 @@ class VisageLatentAdaIN(io.ComfyNode):
     def execute(
         cls, content, style, strength: float, content_mask=None, style_mask=None
     ) -> io.NodeOutput:
+        note_empty_mask(cls, content_mask, "content_mask")
+        note_empty_mask(cls, style_mask, "style_mask")
         samples = latent_adain(
             content["samples"],
             style["samples"],
@@ -89,10 +87,16 @@ class VisageStyleTransfer(io.ComfyNode):
         return io.Schema(
             node_id="VisageStyleTransfer",
             display_name="Style Transfer",
-            category="Visage",
+            **menu(
+                "Style",
+                "style injection",
+                "attention style",
+                "attention distillation",
+                "training-free style",
+            ),
             description="Paints the content in the style of a picture, without training: the "
-            "model's self-attention looks at the style where it would look at the picture itself. "
-            "Put an Identity Guard on the model to keep the person. Finish with VAE Decode.",
+            "model's self-attention attends to the style instead of the picture itself. Put an "
+            "Identity Guard on the model to keep the person. Finish with VAE Decode.",
             inputs=[
                 io.Model.Input(
                     "model",
@@ -158,8 +162,8 @@ class VisageStyleTransfer(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.05,
-                    tooltip="query-preserving: how far the run starts from the style's colours "
-                    "and contrast.",
+                    tooltip="query-preserving: how much the initial latent takes on the style's "
+                    "colours and contrast.",
                 ),
                 io.Float.Input(
                     "content_weight",
@@ -176,7 +180,7 @@ class VisageStyleTransfer(io.ComfyNode):
                     min=0.001,
                     max=1.0,
                     step=0.005,
-                    tooltip="attention distillation: how far one step goes.",
+                    tooltip="attention distillation: Adam's learning rate.",
                 ),
             ],
             outputs=[
@@ -194,82 +198,14 @@ class VisageStyleTransfer(io.ComfyNode):
         gamma: float, temperature: float, adain: float, content_weight: float,
         learning_rate: float,
     ) -> io.NodeOutput:  # fmt: skip
-        pictures, styles = _pictures(content["samples"], style["samples"])
-        scaled = [model.model.process_latent_in(part) for part in (pictures, styles)]
-        guard = guard_of(model)
-        if guard is not None:
-            guard.require_fit(pictures.shape)
         if host == HOSTS[0]:
             settings = QueryPreserving(gamma, temperature, adain)
-            result = _transfer(model, positive, *scaled, steps, inversion_steps, settings, guard)
         else:
             settings = AttentionDistillation(steps, content_weight, learning_rate)
-            result = _distil(model, positive, *scaled, settings, guard)
-        samples = model.model.process_latent_out(result).to(pictures)
-        return io.NodeOutput({**content, "samples": samples})
-
-
-def _pictures(content: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
-    """Both latents, one content repeated for several styles. Raises ValueError naming both."""
-    for name, latent in (("content", content), ("style", style)):
-        if latent.ndim != 4 or latent.shape[1] != 4:
-            raise ValueError(
-                f"The {name}'s latent is {list(latent.shape)}; Style Transfer works on latents of "
-                "Stable Diffusion 1, 2 and XL, [batch, 4, height, width]."
-            )
-    batch = max(len(content), len(style))
-    if len(content) not in (1, batch) or len(style) not in (1, batch):
-        raise ValueError(
-            f"There are {len(content)} contents {list(content.shape)} and {len(style)} styles "
-            f"{list(style.shape)}. Give one style, or one for each content."
+        samples = restyle_latent(
+            model, positive, content["samples"], style["samples"], settings, steps, inversion_steps
         )
-    return content.expand(batch, -1, -1, -1), style
-
-
-def _transfer(
-    model: ModelPatcher, prompt, content: Tensor, style: Tensor, steps: int, inversion_steps: int,
-    settings: QueryPreserving, guard: IdentityGuard | None,
-) -> Tensor:  # fmt: skip
-    with ComfyUIRun(model, content.shape) as run, ComfyUIRun(model, style.shape) as style_run:
-        branch, style_branch = run.branch([prompt]), style_run.branch([prompt])
-        inverting = len(inversion_grid(steps, inversion_steps, len(run.alphas)))
-        show = _progress(model, 2 * inverting + steps)
-        trajectories = []
-        for start, (latent, own) in zip(
-            (0, inverting), ((content, branch), (style, style_branch)), strict=True
-        ):
-            trajectories.append(
-                invert(
-                    latent, own, run.alphas, steps, inversion_steps,
-                    lambda step, clean, start=start: show(start + step, clean),
-                )
-            )  # fmt: skip
-        return transfer_style(
-            *trajectories, branch, style_branch, run.alphas, run.attention_layers, settings, guard,
-            lambda step, clean: show(2 * inverting + step, clean),
-        )  # fmt: skip
-
-
-def _distil(
-    model: ModelPatcher, prompt, content: Tensor, style: Tensor, settings: AttentionDistillation,
-    guard: IdentityGuard | None,
-) -> Tensor:  # fmt: skip
-    with torch.inference_mode(False):
-        copied, prompt = private_copy(model), ordinary(prompt)
-        use_checkpointing(copied.model.diffusion_model)
-        with ComfyUIRun(copied, content.shape) as run, ComfyUIRun(copied, style.shape) as other:
-            # Values of inference mode cannot be saved for a gradient.
-            pictures = [part.clone().to(copied.load_device) for part in (content, style)]
-            return distil_style(
-                *pictures, run.branch([prompt]), other.branch([prompt]), run.alphas,
-                run.attention_layers, settings, guard, _progress(model, settings.steps),
-            )  # fmt: skip
-
-
-def _progress(model: ModelPatcher, total: int):
-    """Progress bar with previews, as ComfyUI's samplers show them."""
-    show = latent_preview.prepare_callback(model, total)
-    return lambda step, clean: show(step, clean, None, total)
+        return io.NodeOutput({**content, "samples": samples})
 
 
 def _cells(mask: Tensor | None, latent: Tensor, name: str) -> Tensor | None:

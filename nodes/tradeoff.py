@@ -2,55 +2,32 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
-import folder_paths
 from comfy_api.latest import io, ui
 from comfy_execution.graph_utils import ExecutionBlocker
 
+from ..engines.comfyui.kept_curves import (
+    collect_runs,
+    curve_fingerprint,
+    find_curve,
+    require_curve_name,
+)
+from ..models.user_input import passes
 from ..techniques.tradeoff import (
     Run,
-    add_run,
     as_csv,
     as_json,
+    as_rows,
+    choose_settings,
     describe_dial,
     fit_dial,
-    from_json,
     make_run,
     turn,
 )
 from ..techniques.tradeoff_plot import draw_tradeoff
+from .menu import menu
 from .sockets import RunsSocket
 
-FOLDER = "visage_tradeoff"
 SETTINGS = 4
-_NAME = re.compile(r"\w[\w .-]*")
-
-
-def _check_name(name: str) -> None:
-    if name and not _NAME.fullmatch(name):
-        raise ValueError(
-            f"{name!r} cannot be the name of a curve: take letters, digits, spaces, . - and _."
-        )
-
-
-def _kept_file(name: str) -> Path:
-    return Path(folder_paths.get_output_directory()) / FOLDER / f"{name}.json"
-
-
-def _read(name: str) -> list[Run]:
-    path = _kept_file(name)
-    return from_json(path.read_text(encoding="utf-8")) if path.is_file() else []
-
-
-def _keep(name: str, runs: list[Run]) -> None:
-    path = _kept_file(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for text, suffix in ((as_json(runs), ".json"), (as_csv(runs), ".csv")):
-        part = path.with_name(f".{name}{suffix}.part")
-        part.write_text(text, encoding="utf-8")
-        part.replace(path.with_suffix(suffix))
 
 
 class VisageTradeoff(io.ComfyNode):
@@ -59,9 +36,9 @@ class VisageTradeoff(io.ComfyNode):
         return io.Schema(
             node_id="VisageTradeoff",
             display_name="Trade-off",
-            category="Visage",
-            description="Collects runs with their style and identity scores and draws the curve: "
-            "which settings give the most style for the least of the person lost.",
+            **menu("Scores", "Pareto", "curve", "plot", "grid search"),
+            description="Collects runs with their style and identity scores and draws the curve, "
+            "which shows the settings that give the most style for the smallest loss of identity.",
             is_output_node=True,
             inputs=[
                 io.Float.Input("style", force_input=True, tooltip="From Style Score."),
@@ -70,13 +47,13 @@ class VisageTradeoff(io.ComfyNode):
                     "label",
                     default="denoise=0.5",
                     tooltip="What was different in this run, as name=number with commas between, "
-                    "such as denoise=0.5, weight=0.8. A run of the same label is replaced.",
+                    "such as denoise=0.5, weight=0.8. A run with the same label is replaced.",
                 ),
                 io.String.Input(
                     "keep",
                     default="",
-                    tooltip="A name under which runs are kept between queued runs, in "
-                    "output/visage_tradeoff. Empty: only the connected runs count.",
+                    tooltip="The name under which runs are saved in output/visage_tradeoff, so "
+                    "that later runs are added to them. Empty: only the connected runs are used.",
                 ),
                 RunsSocket.Input(
                     "runs", optional=True, tooltip="Other runs, from another Trade-off."
@@ -101,29 +78,20 @@ class VisageTradeoff(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, keep: str = "") -> bool | str:
-        try:
-            _check_name(keep)
-        except ValueError as error:
-            return str(error)
-        return True
+        return passes(require_curve_name, keep)
 
     @classmethod
     def execute(
         cls, style: float, identity: float, label: str, keep: str, runs: list[Run] | None = None
     ) -> io.NodeOutput:
-        _check_name(keep)
-        collected = _read(keep) if keep else []
-        for run in [*(runs or []), make_run(label, style, identity)]:
-            collected = add_run(collected, run)
-        if keep:
-            _keep(keep, collected)
+        collected = collect_runs(keep, [*(runs or []), make_run(label, style, identity)])
         table = as_csv(collected)
         return io.NodeOutput(
             draw_tradeoff(collected)[None],
             table,
             as_json(collected),
             collected,
-            ui=ui.PreviewText(table),
+            ui={"text": (table,), "runs": as_rows(collected)},
         )
 
 
@@ -133,9 +101,9 @@ class VisageDial(io.ComfyNode):
         return io.Schema(
             node_id="VisageDial",
             display_name="Dial",
-            category="Visage",
-            description="One number from all style to all person. The settings for it are read "
-            "from a measured curve and go to the inputs of other nodes.",
+            **menu("Scores", "balance", "slider", "strength"),
+            description="One number between the most style and the most identity. The matching "
+            "settings are read from a measured curve and go to the inputs of other nodes.",
             inputs=[
                 io.Float.Input(
                     "dial",
@@ -144,8 +112,8 @@ class VisageDial(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     display_mode=io.NumberDisplay.slider,
-                    tooltip="0 is the curve's most style, 1 the most of the person, 0.5 half of "
-                    "the identity between them.",
+                    tooltip="0 is the run of the curve with the most style, 1 the one with the "
+                    "most identity, and 0.5 halfway between their identity scores.",
                 ),
                 io.String.Input(
                     "curve",
@@ -182,43 +150,19 @@ class VisageDial(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, dial=None, curve: str | None = None, settings=None) -> str:
-        kept = _kept_file(curve.strip()) if curve and _NAME.fullmatch(curve.strip()) else None
-        return str(kept.stat().st_mtime_ns) if kept and kept.is_file() else ""
+        return curve_fingerprint(curve or "")
 
     @classmethod
     def execute(cls, dial: float, curve: str, settings: str) -> io.NodeOutput:
-        points = fit_dial(_curve(curve))
+        points = fit_dial(find_curve(curve))
         now = turn(points, dial)
-        wanted = [name.strip() for name in settings.split(",") if name.strip()] or list(
-            now.settings
-        )
-        unknown = [name for name in wanted if name not in now.settings]
-        if unknown:
-            raise ValueError(
-                f"The curve has no setting {', '.join(map(repr, unknown))}; it has: "
-                f"{', '.join(now.settings)}."
-            )
-        values = [now.settings[name] for name in wanted[:SETTINGS]]
-        missing = ExecutionBlocker(f"The curve gives {len(values)} settings: {', '.join(wanted)}.")
+        names, values = zip(*choose_settings(now, settings), strict=True)
+        values = values[:SETTINGS]
+        missing = ExecutionBlocker(f"The curve gives {len(values)} settings: {', '.join(names)}.")
         table = describe_dial(points, now)
         return io.NodeOutput(
             *values, *[missing] * (SETTINGS - len(values)), table, ui=ui.PreviewText(table)
         )
-
-
-def _curve(text: str) -> list[Run]:
-    """The runs of a curve, which is JSON or the name of a kept one."""
-    text = text.strip()
-    if not _NAME.fullmatch(text):
-        return from_json(text)
-    if not _kept_file(text).is_file():
-        folder = _kept_file(text).parent
-        kept = ", ".join(sorted(path.stem for path in folder.glob("*.json"))) or "none"
-        raise FileNotFoundError(
-            f"No curve {text!r} is kept in {folder}; there are: {kept}. Give it this name in "
-            "Trade-off's keep, or connect its curve."
-        )
-    return _read(text)
 
 
 NODES: list[type[io.ComfyNode]] = [VisageTradeoff, VisageDial]

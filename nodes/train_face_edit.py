@@ -7,19 +7,20 @@ from pathlib import Path
 import comfy.model_management
 import folder_paths
 import torch
-from comfy.utils import ProgressBar
 from comfy_api.latest import io
 
-from ..engines.comfyui import apply_face_edit
-from ..engines.comfyui_training import make_trainable
+from ..engines.comfyui.face_edit import apply_face_edit
+from ..engines.comfyui.native_size import chosen_size
+from ..engines.comfyui.progress import LearningProgress, Progress, stop_if_interrupted
+from ..engines.comfyui.training import make_trainable
 from ..models import registry
-from ..models.checkpoints import read_weights
-from ..models.face_edit import ADAPTER_PREFIX, read_face_edit
+from ..models.face_edit import read_face_edit, read_lora_part
 from ..models.face_parser import load_face_parser
 from ..models.starter_files import starter_file
 from ..techniques.text_adapter import FaceAwareTextAdapter
 from ..training.face_edit.config import FaceEditConfig
-from .loss_report import LossReport
+from .menu import menu
+from .notes import node_id
 from .sockets import FaceParserSocket, TextAdapterSocket
 
 WORLD = "drawn faces (built in)"
@@ -34,7 +35,7 @@ class VisageTrainFaceEdit(io.ComfyNode):
         return io.Schema(
             node_id="VisageTrainFaceEdit",
             display_name="Train Face Edit",
-            category="Visage",
+            **menu("Training", "fine-tune", "train inpainting"),
             description="Fine-tunes an inpainting model on faces: its cross-attention K and V "
             "projections and the face-aware text adapter, with a mask-weighted loss. Interrupting "
             "keeps the last checkpoint; running it again goes on from there.",
@@ -71,17 +72,17 @@ class VisageTrainFaceEdit(io.ComfyNode):
                     default=0,
                     min=0,
                     max=1024,
-                    tooltip="Pictures at once on the device, where memory is short; it must divide "
-                    "the batch. 0: all.",
+                    tooltip="Pictures on the device at once, to save memory. It must divide the "
+                    "batch. 0: all.",
                 ),
                 io.Int.Input(
                     "size",
                     default=512,
-                    min=64,
+                    min=0,
                     max=2048,
                     step=8,
-                    tooltip="Width and height of the training pictures: the model's own size, 512 "
-                    "for SD 1.5, 128 for the starter.",
+                    tooltip="Width and height of the training pictures. 0: the model's own size, "
+                    "such as 512 for SD 1.5.",
                 ),
                 io.Float.Input(
                     "kv_learning_rate",
@@ -107,7 +108,7 @@ class VisageTrainFaceEdit(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="The background's weight in the loss; the face's is 1 more.",
+                    tooltip="Weight of the background in the loss. The face's weight is 1 higher.",
                 ),
                 io.Float.Input(
                     "adapter_strength",
@@ -130,7 +131,7 @@ class VisageTrainFaceEdit(io.ComfyNode):
                     "training_seed",
                     default=42,
                     min=0,
-                    max=2**32 - 1,
+                    max=2**64 - 1,
                     tooltip="Seed of the split into training and evaluation pictures and of every "
                     "random draw.",
                 ),
@@ -138,7 +139,7 @@ class VisageTrainFaceEdit(io.ComfyNode):
                     "precision",
                     options=["fp32", "bf16", "fp16"],
                     default="fp32",
-                    tooltip="Precision of the computation; what learns is always fp32.",
+                    tooltip="Precision of the computation. The trained weights are always fp32.",
                 ),
                 io.Boolean.Input(
                     "gradient_checkpointing",
@@ -198,79 +199,45 @@ class VisageTrainFaceEdit(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls,
-        model,
-        clip,
-        vae,
-        dataset: str,
-        name: str,
-        steps: int,
-        batch: int,
-        micro_batch: int,
-        size: int,
-        kv_learning_rate: float,
-        adapter_learning_rate: float,
-        alpha: float,
-        adapter_strength: float,
-        mask_sigma: float,
-        training_seed: int,
-        precision: str,
-        gradient_checkpointing: bool,
-        save_every: int,
-        validate_every: int,
-        parser=None,
-    ) -> io.NodeOutput:
-        config = FaceEditConfig(
-            size=size,
-            batch=batch,
-            micro_batch=micro_batch,
-            steps=steps,
-            seed=training_seed,
-            kv_learning_rate=kv_learning_rate,
-            adapter_learning_rate=adapter_learning_rate,
-            alpha=alpha,
-            adapter_strength=adapter_strength,
-            mask_sigma=mask_sigma,
-            precision=precision,
-            gradient_checkpointing=gradient_checkpointing,
-            save_every=save_every,
-            validate_every=validate_every,
-        )
+        cls, model, clip, vae, dataset: str, name: str, size: int, training_seed: int,
+        parser=None, **settings,
+    ) -> io.NodeOutput:  # fmt: skip
         trainer = _trainer()
-        run = Path(folder_paths.get_output_directory()) / RUNS / name
-        folder = _world() if dataset == WORLD else _input_folder(dataset)
-        bar, report = ProgressBar(steps), LossReport(cls, steps)
+        config = FaceEditConfig(size=chosen_size(size, model), seed=training_seed, **settings)
+        runs = Path(folder_paths.get_output_directory()) / RUNS
+        folder = _world(runs) if dataset == WORLD else _input_folder(dataset)
+        shown = LearningProgress(node_id(cls), config.steps)
 
         def watch(progress) -> None:
-            report.send(progress.losses)
-            bar.update_absolute(progress.step, progress.steps)
-            comfy.model_management.throw_exception_if_processing_interrupted()
+            shown.losses = progress.losses
+            shown.update(progress.step, progress.steps)
+            stop_if_interrupted()
 
         device = comfy.model_management.get_torch_device()
         # Nodes run in inference mode, where nothing can learn.
         with torch.inference_mode(False):
-            trained, losses = trainer.train_face_edit(
+            trained, shown.losses = trainer.train_face_edit(
                 make_trainable(model, clip, vae),
                 folder,
                 config,
-                run,
-                cache=run.parent / "cache",
+                runs / name,
+                cache=runs / "cache",
                 parser=parser or load_face_parser(starter_file("face_parser")),
                 accelerator=trainer.make_accelerator(cpu=device.type == "cpu"),
                 resume=True,
                 on_step=watch,
             )
-        file = _publish(trained, f"{name}.safetensors")
+        file = registry.publish(trained, "face_edit", f"{name}.safetensors", folder_paths)
         weights = read_face_edit(file)
         adapter = weights.adapter and FaceAwareTextAdapter.from_weights(weights.adapter)
-        lora = {
-            key: value
-            for key, value in read_weights(file).items()
-            if not key.startswith(ADAPTER_PREFIX)
-        }
-        loss = {"loss": losses}
-        patched = apply_face_edit(model, weights, 1.0)
-        return io.NodeOutput(patched, adapter, lora, loss, file.name, ui=report.ui(losses))
+        return io.NodeOutput(
+            apply_face_edit(model, weights, 1.0),
+            adapter,
+            read_lora_part(file),
+            {"loss": shown.losses},
+            file.name,
+            ui=shown.ui(),
+        )
 
 
 def _trainer():
@@ -284,15 +251,13 @@ def _trainer():
     return trainer
 
 
-def _world() -> Path:
-    """The drawn faces, made once in the output folder."""
-    from ..training.world.export import export_portraits
+def _world(runs: Path) -> Path:
+    """The drawn faces, made once beside the runs."""
+    from ..world.export import export_portraits
 
-    folder = Path(folder_paths.get_output_directory()) / RUNS / "drawn_faces"
-    bar = ProgressBar(WORLD_PORTRAITS)
+    folder, progress = runs / "drawn_faces", Progress()
     for done in export_portraits(folder, WORLD_PORTRAITS, WORLD_SIZE, "train", None, workers=1):
-        bar.update_absolute(done)
-        comfy.model_management.throw_exception_if_processing_interrupted()
+        progress(done, WORLD_PORTRAITS)
     return folder
 
 
@@ -302,18 +267,6 @@ def _input_folder(name: str) -> Path:
     if not folder.is_relative_to(root) or not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {name!r} in ComfyUI's input folder {root}.")
     return folder
-
-
-def _publish(trained: Path, name: str) -> Path:
-    """Copy the result to where Load Face Edit lists files; the same name is replaced at once."""
-    registry.register_folders(folder_paths)
-    folder = Path(folder_paths.get_folder_paths(registry.KINDS["face_edit"].folder)[0])
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / name
-    temporary = target.with_suffix(".part")
-    temporary.write_bytes(trained.read_bytes())
-    temporary.replace(target)
-    return target
 
 
 NODES: list[type[io.ComfyNode]] = [VisageTrainFaceEdit]

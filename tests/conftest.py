@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
-import struct
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from visage.engines.comfyui_location import find_comfyui
+from visage.engines.comfyui.location import find_comfyui
+from visage.models import stand_ins
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +45,26 @@ def comfy_nodes(comfy):
     import nodes
 
     return nodes
+
+
+@pytest.fixture(scope="session")
+def stock_training(comfy_nodes):
+    """Runs one of ComfyUI's training nodes; gives its outputs, and what it shows.
+
+    Older versions have them as classes with a FUNCTION, newer ones with `execute`.
+    """
+    from comfy_extras import nodes_train
+
+    def run(name: str, *values):
+        node = getattr(nodes_train, name)
+        if hasattr(node, "execute"):
+            made = node.execute(*values)
+            shown = made.ui if isinstance(made.ui, dict) or made.ui is None else made.ui.as_dict()
+            return made.args, shown
+        made = getattr(node(), node.FUNCTION)(*values)
+        return ((), made.get("ui")) if isinstance(made, dict) else (made, None)
+
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -93,50 +110,10 @@ def random_starter(tmp_path_factory) -> Path:
     return folder
 
 
-def _projection_shapes(
-    variant: str, width: int, text: int, inner: int = 128
-) -> dict[str, list[int]]:
-    """Shapes of an image projection in the public layout, by name without `image_proj.`.
-
-    `width` is that of the features it reads, `inner` that of the resampler of "plus".
-    """
-    if variant == "base":
-        layers = {"proj": [4 * text, width], "norm": [text]}
-    elif variant == "full face":
-        layers = {"proj.0": [width, width], "proj.2": [text, width], "proj.3": [text]}
-    elif variant == "FaceID":
-        layers = {"proj.0": [2 * width, width], "proj.2": [4 * text, 2 * width], "norm": [text]}
-    else:
-        layers = {"proj_in": [inner, width], "proj_out": [text, inner], "norm_out": [text]}
-        for i in range(4):
-            layers[f"layers.{i}.0.norm1"] = layers[f"layers.{i}.0.norm2"] = [inner]
-            layers[f"layers.{i}.1.0"] = [inner]
-    shapes = {f"{name}.weight": shape for name, shape in layers.items()}
-    shapes |= {f"{name}.bias": shape[:1] for name, shape in layers.items()}
-    if variant == "plus":
-        shapes["latents"] = [1, 16, inner]
-        for i in range(4):
-            for part in ("to_q", "to_out"):
-                shapes[f"layers.{i}.0.{part}.weight"] = [inner, inner]
-            shapes[f"layers.{i}.0.to_kv.weight"] = [2 * inner, inner]
-            shapes[f"layers.{i}.1.1.weight"] = [4 * inner, inner]
-            shapes[f"layers.{i}.1.3.weight"] = [inner, 4 * inner]
-    return shapes
-
-
 @pytest.fixture(scope="session")
 def ip_adapter_shapes():
     """The names and shapes of an IP-Adapter file in the public layout."""
-
-    def shapes(variant: str, layers, width: int, inner: int) -> dict[str, list[int]]:
-        projection = _projection_shapes(variant, width, layers[0][1], inner)
-        named = {f"image_proj.{name}": shape for name, shape in projection.items()}
-        for i, shape in enumerate(layers):
-            for part in "kv":
-                named[f"ip_adapter.{2 * i + 1}.to_{part}_ip.weight"] = list(shape)
-        return named
-
-    return shapes
+    return stand_ins.ip_adapter_shapes
 
 
 @pytest.fixture(scope="session")
@@ -196,72 +173,16 @@ def clip_vision(comfy, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def write_random():
-    """Writes a float16 safetensors file of any size in seconds: a million random values, repeated.
-
-    Matrices keep the size of what goes through them; other weights and alphas are 1, biases 0.
-    """
-    drawn = np.random.default_rng(0).standard_normal(2**20).astype(np.float32)
-
-    def values(name: str, shape: Sequence[int]) -> np.ndarray:
-        if len(shape) < 2:
-            return np.full(shape, name.endswith(("weight", "alpha")), np.float16)
-        scaled = (drawn / math.prod(shape[1:]) ** 0.5).astype(np.float16)
-        return np.resize(scaled, math.prod(shape))
-
-    def write(path: Path, shapes: Mapping[str, Sequence[int]]) -> Path:
-        header, end = {}, 0
-        for name, shape in shapes.items():
-            start, end = end, end + 2 * math.prod(shape)
-            header[name] = {"dtype": "F16", "shape": list(shape), "data_offsets": [start, end]}
-        text = json.dumps(header).encode()
-        with path.open("wb") as file:
-            file.write(struct.pack("<Q", len(text)) + text)
-            for name, shape in shapes.items():
-                file.write(values(name, shape).tobytes())
-        return path
-
-    return write
+    """Writes a float16 safetensors file of any size: f(path, shapes)."""
+    return stand_ins.write_random_file
 
 
 @pytest.fixture(scope="session")
 def sd15_shapes(comfy):
     """Names and shapes of every weight of a Stable Diffusion 1.5 checkpoint in one file."""
-    from comfy.ldm.models.autoencoder import AutoencoderKL
-    from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
-    from transformers import CLIPTextConfig, CLIPTextModel
+    from visage.engines.comfyui.stand_in_files import checkpoint
 
-    words = {
-        "hidden_size": 768,
-        "intermediate_size": 3072,
-        "num_hidden_layers": 12,
-        "num_attention_heads": 12,
-    }
-    autoencoder = {
-        "double_z": True, "z_channels": 4, "resolution": 256, "in_channels": 3, "out_ch": 3,
-        "ch": 128, "ch_mult": [1, 2, 4, 4], "num_res_blocks": 2, "attn_resolutions": [],
-        "dropout": 0.0,
-    }  # fmt: skip
-
-    def shapes(channels: int) -> dict[str, list[int]]:
-        with torch.device("meta"):
-            parts = {
-                "model.diffusion_model.": UNetModel(
-                    image_size=32, in_channels=channels, out_channels=4, model_channels=320,
-                    num_res_blocks=[2] * 4, channel_mult=[1, 2, 4, 4], num_heads=8, legacy=False,
-                    use_spatial_transformer=True, transformer_depth=[1] * 6 + [0] * 2,
-                    transformer_depth_middle=1, transformer_depth_output=[1] * 9 + [0] * 3,
-                    context_dim=768, device="meta", operations=comfy.ops.disable_weight_init,
-                ),
-                "first_stage_model.": AutoencoderKL(ddconfig=autoencoder, embed_dim=4),
-                "cond_stage_model.transformer.text_model.": CLIPTextModel(CLIPTextConfig(**words)),
-            }  # fmt: skip
-        return {
-            prefix + name.removeprefix("text_model."): list(value.shape)
-            for prefix, part in parts.items()
-            for name, value in part.state_dict().items()
-        }
-
-    return shapes
+    return lambda channels: checkpoint("SD 1.5", channels, narrow=False)
 
 
 @pytest.fixture(scope="session")
@@ -272,6 +193,44 @@ def sd15_inpainting(sd15_shapes, write_random, tmp_path_factory):
     path.unlink()
 
 
+def pytest_addoption(parser) -> None:
+    parser.addoption(
+        "--freeze-schemas",
+        action="store_true",
+        help="write what the nodes' schemas are now to tests/nodes/schema_snapshot.json",
+    )
+
+
+@pytest.fixture(scope="session")
+def local_ray():
+    """Ray on this machine, started once; the tests are skipped where it is not installed."""
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'visage[scale]'")
+    pytest.importorskip("pyarrow", reason="Ray is not installed: pip install 'visage[scale]'")
+    from visage.batch.cluster import ray_cluster
+
+    with ray_cluster() as ray:
+        yield ray
+
+
+SLOW_FOLDERS = {"batch", "benchmarks", "engines", "evaluation", "server", "training"}
+SLOW_FIXTURES = {"comfyui_path", "local_ray", "random_starter"}
+
+
+def pytest_ignore_collect(collection_path, config) -> bool | None:
+    """Leave slow folders out of `make test-fast` unread, as importing them takes a while."""
+    parts = collection_path.relative_to(Path(__file__).parent).parts
+    fast = config.option.markexpr == "not slow"
+    return True if fast and parts and parts[0] in SLOW_FOLDERS else None
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """Mark what `make test-fast` leaves out."""
+    for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        if folder in SLOW_FOLDERS or SLOW_FIXTURES & set(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
+
+
 def pytest_terminal_summary(terminalreporter) -> None:
     """Say how many tests were skipped, and why."""
     reasons = Counter(
@@ -280,3 +239,12 @@ def pytest_terminal_summary(terminalreporter) -> None:
     )
     for reason, count in reasons.most_common():
         terminalreporter.write_line(f"{count} skipped: {reason}", yellow=True)
+
+
+@pytest.fixture(scope="session")
+def comfyui_models(comfy, random_starter):
+    """MODEL, CLIP and VAE of the random starter, loaded as a node loads them."""
+    from visage.engines.comfyui.starter import load_starter
+
+    with torch.inference_mode():
+        return load_starter(random_starter)

@@ -21,19 +21,12 @@ OPTIONS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def as_in_a_node():
-    """ComfyUI runs every node in inference mode."""
-    with torch.inference_mode():
-        yield
+pytestmark = pytest.mark.usefixtures("as_in_a_node")
 
 
 @pytest.fixture(scope="module")
-def models(comfy, random_starter):
-    from visage.engines.comfyui import load_starter
-
-    with torch.inference_mode():
-        return load_starter(random_starter)
+def models(comfyui_models):
+    return comfyui_models
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +42,7 @@ def inverted(models, picture, comfy_nodes):
 
 
 def invert(models, picture, check=False, steps=STEPS):
-    from visage.nodes.diffstyler import VisageInvert
+    from visage.nodes.invert import VisageInvert
 
     return VisageInvert.execute(*models, picture, steps, 50, check).args
 
@@ -77,7 +70,7 @@ def with_lora(comfy, model, lora):
 
 @pytest.fixture(scope="module")
 def region(models, comfy_nodes):
-    from visage.nodes.diffstyler import VisageStyleRegion
+    from visage.nodes.style_region import VisageStyleRegion
 
     encode = comfy_nodes.CLIPTextEncode().encode
 
@@ -115,11 +108,11 @@ class TestInvert:
 
     @pytest.mark.usefixtures("comfy_nodes")
     def test_warns_under_25_db(self, caplog):
-        from visage.nodes.diffstyler import _inversion_report
+        from visage.engines.comfyui.diffstyler import inversion_report
 
-        assert "under 25 dB" in _inversion_report(96, 20, 24.9)
+        assert "under 25 dB" in inversion_report(96, 20, 24.9)
         assert "under 25 dB" in caplog.text
-        assert "under" not in _inversion_report(96, 20, 25.1)
+        assert "under" not in inversion_report(96, 20, 25.1)
 
 
 class TestDiffStyler:
@@ -230,7 +223,7 @@ class TestDiffStyler:
 
 class TestBadInput:
     def test_another_model(self, models, inverted, region, styled, comfy, random_starter):
-        from visage.engines.comfyui import load_starter
+        from visage.engines.comfyui.starter import load_starter
 
         other = load_starter(random_starter)[0]
         with pytest.raises(ValueError, match="another model"):
@@ -255,21 +248,23 @@ class TestBadInput:
             paint(models[0], inverted, region(styled, torch.ones(1, 64, 64), name="sea"))
 
     def test_cancel_at_step_7(self, models, picture, styled, region, comfy):
+        """Counted in the UNet: newer versions of ComfyUI do not report every step."""
         import comfy.model_management
-        import comfy.utils
 
         ten = invert(models, picture, steps=10)[0]
+        unet, passes = models[0].model.diffusion_model, []
 
-        def cancel(value, total, preview, **_):
-            if value == 7:
+        def cancel(*_):
+            passes.append(1)
+            if len(passes) == 14:  # each step is a pass over the content and one of the style
                 comfy.model_management.interrupt_current_processing()
 
-        comfy.utils.set_progress_bar_global_hook(cancel)
+        counting = unet.register_forward_pre_hook(cancel)
         try:
             with pytest.raises(comfy.model_management.InterruptProcessingException):
                 paint(models[0], ten, region(styled))
         finally:
-            comfy.utils.set_progress_bar_global_hook(None)
-        unet = models[0].model.diffusion_model
+            counting.remove()
+        assert len(passes) == 14
         assert not any(module._forward_hooks for module in unet.modules())
         assert paint(models[0], ten, region(styled))[0]["samples"].isfinite().all()

@@ -6,20 +6,12 @@ import pytest
 import torch
 from visage.models.face_edit import write_face_edit
 
-
-@pytest.fixture(autouse=True)
-def as_in_a_node():
-    """ComfyUI runs every node in inference mode."""
-    with torch.inference_mode():
-        yield
+pytestmark = pytest.mark.usefixtures("as_in_a_node")
 
 
 @pytest.fixture(scope="module")
-def models(comfy, random_starter):
-    from visage.engines.comfyui import load_starter
-
-    with torch.inference_mode():
-        return load_starter(random_starter)
+def models(comfyui_models):
+    return comfyui_models
 
 
 @pytest.fixture
@@ -121,6 +113,23 @@ class TestFaceAwareText:
         (adapted,) = self.adapt(prompt, torch.rand(3, 32, 32), adapter, 0.3)
         assert adapted[0].shape == (3, 77, 48)
 
+    def test_beta_is_the_mean_of_the_face_alone_in_every_crop(self, prompt, adapter):
+        """The paper's M: neither the crop's soft mask, which is larger, nor the whole picture's."""
+        from visage.nodes.crops import VisageCropFaces
+        from visage.nodes.face_edit import VisageFaceAwareText
+        from visage.techniques.soft_mask import soften
+
+        mask = torch.zeros(1, 128, 128)
+        mask[:, 32:96, 32:96] = 1
+        picture, soft = torch.rand(1, 128, 128, 3), soften(mask, 4, 4)
+        crops = VisageCropFaces.execute(picture, soft, 64, 0.0, [[(32.0, 32.0, 64.0, 64.0)]]).args[
+            2
+        ]
+        (adapted,) = VisageFaceAwareText.execute(prompt, mask, adapter, 0.3, crops).args[0]
+        fraction = 64**2 / crops.boxes[0].side ** 2
+        ((expected, _),) = self.adapt(prompt, torch.full((1, 8, 8), fraction), adapter, 0.3)
+        assert torch.allclose(adapted[0], expected, atol=2e-3 * float(expected.abs().max()))
+
     def test_every_part_of_a_combined_prompt_is_adapted(self, prompt, adapter):
         adapted = self.adapt([*prompt, *prompt], torch.ones(1, 32, 32), adapter, 0.3)
         assert all(not torch.equal(entry[0], prompt[0][0]) for entry in adapted)
@@ -183,6 +192,24 @@ class TestSoftInpaint:
             models[0], 0, 2, 4.0, "euler", "normal", positive, negative, latent
         )
         assert result["samples"].isfinite().all()
+
+    @pytest.mark.parametrize("own_prompts", [False, True])
+    def test_one_picture_of_a_batch_is_shown_its_own_mask(
+        self, own_prompts, models, prompt, comfy_nodes
+    ):
+        """Latent From Batch gives the sampler picture 1, and the conditioning holds both."""
+        image = torch.rand(2, 32, 32, 3)
+        mask = torch.stack((torch.zeros(32, 32), torch.linspace(0, 1, 32).expand(32, 32)))
+        if own_prompts:  # as Face-Aware Text gives them
+            prompt = [[torch.cat((prompt[0][0], prompt[0][0] * 1.5)), {}]]
+        positive, negative, latent = self.prepare(models, prompt, image, mask)
+        sampler = comfy_nodes.KSampler()
+        sampled = [
+            sampler.sample(models[0], 0, 2, 4.0, "euler", "normal", positive, negative, part)[0]
+            for part in (latent, comfy_nodes.LatentFromBatch().frombatch(latent, 1, 1)[0])
+        ]
+        both, second = (result["samples"] for result in sampled)
+        assert torch.allclose(second[0], both[1], atol=1e-4)
 
     def test_an_empty_mask_leaves_the_latent_alone(self, models, prompt, image, comfy_nodes):
         positive, negative, latent = self.prepare(models, prompt, image, torch.zeros(1, 32, 32))

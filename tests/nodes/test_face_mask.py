@@ -7,15 +7,16 @@ import pytest
 import torch
 from visage.models.bisenet import BiSeNet
 from visage.models.face_classes import CHOICES, COLOURS, PRESETS
-from visage.models.face_parser import FaceParser
+from visage.models.face_parser import FaceParser, load_face_parser
 from visage.techniques.face_mask import FaceMask
 
 
 @pytest.fixture
 def module(comfy_nodes):
+    from visage.engines.comfyui.memory import forget_models
     from visage.nodes import face_mask
 
-    face_mask._parsers.clear()
+    forget_models()
     return face_mask
 
 
@@ -54,8 +55,14 @@ def test_the_file_format_is_frozen(module):
     assert (load.node_id, mask.node_id) == ("VisageLoadFaceParser", "VisageFaceMask")
     assert [i.id for i in load.inputs] == ["file"]
     assert [i.id for i in mask.inputs] == ["image", "parser", *widgets()]
-    assert [o.id for o in mask.outputs] == ["mask_out", "overlay", "boxes", "area_share"]
-    assert [o.io_type for o in mask.outputs] == ["MASK", "IMAGE", "BBOX", "FLOAT"]
+    assert [o.id for o in mask.outputs] == [
+        "mask_out",
+        "overlay",
+        "boxes",
+        "area_share",
+        "labels",
+    ]
+    assert [o.io_type for o in mask.outputs] == ["MASK", "IMAGE", "BBOX", "FLOAT", "IMAGE"]
     assert load.outputs[0].io_type == mask.inputs[1].io_type == "VISAGE_FACE_PARSER"
 
 
@@ -73,7 +80,8 @@ def test_every_input_and_output_explains_itself(module):
 
 def test_the_multi_choice_is_described_as_the_frontend_reads_it(module):
     info = module.VisageFaceMask.GET_NODE_INFO_V1()["input"]["required"]["parts"]
-    assert info[0] == "COMBO"
+    # A text will do as well, also one from another node; the widget is that of a choice.
+    assert (info[0], info[1]["widgetType"]) == ("COMBO,STRING", "COMBO")
     assert info[1]["multi_select"] == {"placeholder": "face", "chip": True}
     assert info[1]["options"] == list(CHOICES)
     # What the picker on the canvas draws from.
@@ -95,10 +103,14 @@ def test_a_users_checkpoint_is_loaded_once_and_again_when_it_changes(module, par
 
 
 def test_few_parsers_are_kept(module, parser_folder):
-    for k in range(module.KEPT_PARSERS + 2):
-        save_random_parser(parser_folder / f"{k}.pth")
+    from visage.engines.comfyui import memory
+
+    save_random_parser(parser_folder / "0.pth")
+    for k in range(memory.MAX_PARSERS + 1):
+        if k:
+            os.link(parser_folder / "0.pth", parser_folder / f"{k}.pth")
         module.VisageLoadFaceParser.execute(f"{k}.pth")
-    assert len(module._parsers) == module.KEPT_PARSERS
+    assert len(memory._caches[load_face_parser].models) == memory.MAX_PARSERS
 
 
 def test_a_missing_file_is_refused_before_the_run_with_advice(module, parser_folder):
@@ -124,7 +136,8 @@ def run_recorded(module, monkeypatch, **changes):
         given.update(rest, image=image, parser=parser, parts=parts)
         rest["progress"](1, 2)
         boxes = [[(1.0, 2.0, 3.0, 4.0)], []]
-        return FaceMask(torch.ones(2, 4, 4), boxes, [0.5, 0.25], torch.zeros(2, 9, 9, 3))
+        labels = torch.zeros(2, 4, 4, 3)
+        return FaceMask(torch.ones(2, 4, 4), boxes, [0.5, 0.25], torch.zeros(2, 9, 9, 3), labels)
 
     monkeypatch.setattr(module, "face_mask", record)
     outputs = module.VisageFaceMask.execute("pictures", "a parser", **widgets(**changes)).args
@@ -132,7 +145,7 @@ def run_recorded(module, monkeypatch, **changes):
 
 
 def test_widgets_reach_the_technique_and_results_the_sockets(module, monkeypatch):
-    given, (mask, overlay, boxes, share) = run_recorded(
+    given, (mask, overlay, boxes, fraction, labels) = run_recorded(
         module,
         monkeypatch,
         parts=["eyes", "hair"],
@@ -144,6 +157,7 @@ def test_widgets_reach_the_technique_and_results_the_sockets(module, monkeypatch
         no_face="full mask",
     )
     del given["progress"]
+    assert labels.shape == (2, 4, 4, 3)
     assert given == {
         "image": "pictures",
         "parser": "a parser",
@@ -157,7 +171,7 @@ def test_widgets_reach_the_technique_and_results_the_sockets(module, monkeypatch
     }
     assert mask.shape == (2, 4, 4) and overlay.shape == (2, 9, 9, 3)
     assert boxes == [[(1.0, 2.0, 3.0, 4.0)], []]
-    assert share == 0.375
+    assert fraction == 0.375
 
 
 @pytest.mark.parametrize(("parts", "meant"), [([], ["face"]), ("skin", ["skin"])])
@@ -171,9 +185,9 @@ def test_the_whole_node_answers_for_a_picture_without_a_face(module):
     torch.manual_seed(0)
     parser = FaceParser(BiSeNet(width=8).eval(), 64, "random")
     run = module.VisageFaceMask.execute
-    mask, overlay, boxes, share = run(torch.zeros(2, 40, 50, 3), parser, **widgets()).args
+    mask, overlay, boxes, fraction, _ = run(torch.zeros(2, 40, 50, 3), parser, **widgets()).args
     assert mask.shape == (2, 40, 50) and not mask.any()
-    assert boxes == [[], []] and share == 0 and len(overlay) == 2
+    assert boxes == [[], []] and fraction == 0 and len(overlay) == 2
     with pytest.raises(ValueError, match="picture 1 of 2"):
         run(torch.zeros(2, 40, 50, 3), parser, **widgets(no_face="error"))
 
@@ -215,6 +229,20 @@ def validate(comfy_nodes, module, parser_folder, monkeypatch):
 @pytest.mark.parametrize("parts", [["face"], ["skin", "hair"], ["nose", "eyes", "lips"], []])
 def test_a_list_of_parts_survives_the_api_form(validate, parts):
     assert validate(parts={"__value__": parts}) == (parts, "")
+    text = ", ".join(parts)
+    assert validate(parts=text) == (text, "")
+
+
+def test_no_list_is_written_into_saved_pictures(validate):
+    """ComfyUI saves the prompt as it is after validation, and the page reads a list as a link."""
+    saved, _ = validate(parts="skin, hair")
+    assert isinstance(saved, str)
+
+
+def test_a_text_names_as_many_parts_as_a_list(module):
+    chosen = module.chosen_parts
+    assert chosen("skin, hair") == chosen(["skin", "hair"]) == ["skin", "hair"]
+    assert chosen("") == chosen([]) == ["face"]
 
 
 @pytest.mark.parametrize(

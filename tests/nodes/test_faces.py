@@ -7,15 +7,22 @@ import os
 
 import pytest
 import torch
-from visage.models.face_analyzer import starter_analyzer
+from visage.models.face_analyzer import Analyzer
 from visage.models.face_embedder import TEMPLATE
 
 
 @pytest.fixture
-def module(comfy_nodes):
+def analyzers(comfy_nodes):
+    from visage.engines.comfyui import analyzers
+
+    analyzers._analyzers.models.clear()
+    return analyzers
+
+
+@pytest.fixture
+def module(analyzers):
     from visage.nodes import faces
 
-    faces._analyzers.clear()
     return faces
 
 
@@ -35,7 +42,7 @@ def folders(module, monkeypatch, tmp_path):
 @pytest.fixture(scope="module")
 def people():
     """Three drawn people side by side, [128, 384, 3]."""
-    from visage.training.world import portrait
+    from visage.world import portrait
 
     shown = [portrait(index, 128, "test", style="photo").image for index in (0, 1, 2)]
     return torch.cat([torch.from_numpy(image) for image in shown], 1).float() / 255
@@ -108,9 +115,7 @@ def put_pack(folders, name):
     return folder
 
 
-def test_a_users_folder_is_offered_and_loaded_once(module, folders, monkeypatch):
-    from visage.models.face_analyzer import Analyzer
-
+def test_a_users_folder_is_offered_and_loaded_once(module, folders, monkeypatch, analyzers):
     folder = put_pack(folders, "visage_face_analyzers/opencv")
     put_pack(folders, "insightface/models/buffalo_l")
     loaded = []
@@ -119,9 +124,11 @@ def test_a_users_folder_is_offered_and_loaded_once(module, folders, monkeypatch)
         loaded.append(sorted(files))
         return Analyzer("fake", "none", lambda image: [])
 
-    monkeypatch.setattr(module, "load_pack", load)
+    monkeypatch.setattr(analyzers, "load_pack", load)
     options = module.VisageLoadFaceAnalyzer.define_schema().inputs[0].options
-    assert options == ["starter (built in)", module.CASCADE, "models/buffalo_l", "opencv"]
+    fixed = ["starter (built in)", analyzers.CASCADE, analyzers.AUTO]
+    packs = ["models/buffalo_l", "opencv"]
+    assert [option for option in options if option != analyzers.DLIB] == [*fixed, *packs]
     for _ in range(2):
         assert run(module, "opencv")[0].name == "fake"
     assert loaded == [[folder / "a.onnx", folder / "b.onnx"]]
@@ -130,12 +137,14 @@ def test_a_users_folder_is_offered_and_loaded_once(module, folders, monkeypatch)
     assert len(loaded) == 2
 
 
-def test_few_analyzers_are_kept(module, folders, monkeypatch):
-    monkeypatch.setattr(module, "load_pack", lambda files: starter_analyzer())
-    for number in range(module.KEPT_ANALYZERS + 2):
+def test_few_analyzers_are_kept(module, folders, monkeypatch, analyzers):
+    monkeypatch.setattr(
+        analyzers, "load_pack", lambda files: Analyzer("fake", "none", lambda image: [])
+    )
+    for number in range(analyzers.MAX_ANALYZERS + 2):
         put_pack(folders, f"insightface/{number}")
         run(module, str(number))
-    assert len(module._analyzers) == module.KEPT_ANALYZERS
+    assert len(analyzers._analyzers.models) == analyzers.MAX_ANALYZERS
 
 
 def test_a_folder_of_other_files_is_refused_by_name(module, folders):
@@ -150,17 +159,17 @@ def test_a_missing_folder_is_refused_before_the_run_with_advice(module, folders)
         assert told in message
 
 
-def test_an_incomplete_starter_says_what_is_missing(module, monkeypatch, tmp_path):
-    monkeypatch.setattr(module.starter_file, "__defaults__", (tmp_path,))
+def test_an_incomplete_starter_says_what_is_missing(module, monkeypatch, tmp_path, analyzers):
+    monkeypatch.setattr(analyzers.starter_file, "__defaults__", (tmp_path,))
     message = module.VisageLoadFaceAnalyzer.validate_inputs()
     assert "starter's face_detector is missing" in message and str(tmp_path) in message
 
 
-def test_the_cascade_needs_no_file_and_cannot_compare(module):
-    faces, _ = run(module, module.CASCADE)
+def test_the_cascade_needs_no_file_and_cannot_compare(module, analyzers):
+    faces, _ = run(module, analyzers.CASCADE)
     assert faces.embedding_size is None
     with pytest.raises(ValueError, match="cannot tell people apart"):
-        run(module, module.CASCADE, reference=torch.full((1, 32, 32, 3), 0.5))
+        run(module, analyzers.CASCADE, reference=torch.full((1, 32, 32, 3), 0.5))
 
 
 def test_an_interrupt_stops_the_overlay(module, people, comfy):
@@ -191,3 +200,22 @@ def test_comfyui_accepts_the_node_in_a_prompt(module, comfy_nodes, monkeypatch):
 
     assert errors() == ""
     assert "absent" in errors(analyzer="absent")
+
+
+def test_auto_takes_the_starter_where_nothing_else_is_and_warns(module, folders, monkeypatch):
+    from visage.models import analyzer_choice
+
+    monkeypatch.setenv("HOME", str(folders))
+    monkeypatch.setattr(analyzer_choice, "dlib_files", lambda: None)
+    usual = {"order": "left to right", "face_index": -1, "smallest": 0, "largest": 0}
+    output = module.VisageLoadFaceAnalyzer.execute(analyzer_choice.AUTO, **usual)
+    assert output.args[0].name == "starter"
+    assert "photographed ones poorly" in output.ui.as_dict()["text"][0]
+
+
+def test_dlib_is_offered_where_it_is_installed(module, folders, monkeypatch, analyzers):
+    monkeypatch.setattr(analyzers, "dlib_files", lambda: None)
+    assert analyzers.DLIB not in analyzers.analyzer_options()
+    assert "pip install dlib-bin" in module.VisageLoadFaceAnalyzer.validate_inputs(analyzers.DLIB)
+    monkeypatch.setattr(analyzers, "dlib_files", object)
+    assert analyzers.DLIB in analyzers.analyzer_options()

@@ -3,12 +3,7 @@
 import pytest
 import torch
 
-
-@pytest.fixture(autouse=True)
-def as_in_a_node():
-    """ComfyUI runs every node in inference mode."""
-    with torch.inference_mode():
-        yield
+pytestmark = pytest.mark.usefixtures("as_in_a_node")
 
 
 def noise(*shape, seed=0):
@@ -16,11 +11,8 @@ def noise(*shape, seed=0):
 
 
 @pytest.fixture(scope="module")
-def models(comfy, random_starter):
-    from visage.engines.comfyui import load_starter
-
-    with torch.inference_mode():
-        return load_starter(random_starter)
+def models(comfyui_models):
+    return comfyui_models
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +60,9 @@ def sample(models, comfy_nodes):
 @pytest.fixture(scope="module")
 def paint(models, comfy_nodes):
     """DiffStyler on one picture that was inverted once."""
-    from visage.nodes.diffstyler import VisageDiffStyler, VisageInvert, VisageStyleRegion
+    from visage.nodes.diffstyler import VisageDiffStyler
+    from visage.nodes.invert import VisageInvert
+    from visage.nodes.style_region import VisageStyleRegion
 
     with torch.inference_mode():
         picture = torch.rand(1, 48, 64, 3, generator=torch.Generator().manual_seed(1))
@@ -197,7 +191,7 @@ class TestBadInput:
         from types import SimpleNamespace
 
         import comfy.model_base
-        from visage.engines.comfyui_guard import apply_identity_guard
+        from visage.engines.comfyui.guard import apply_identity_guard
 
         flux = SimpleNamespace(model=SimpleNamespace(model_type=comfy.model_base.ModelType.FLUX))
         with pytest.raises(ValueError, match="Use SD 1.5"):

@@ -7,12 +7,7 @@ import pytest
 import torch
 from visage.models.face_analyzer import Analyzer, FoundFace, starter_analyzer
 
-
-@pytest.fixture(autouse=True)
-def as_in_a_node():
-    """ComfyUI runs every node in inference mode."""
-    with torch.inference_mode():
-        yield
+pytestmark = pytest.mark.usefixtures("as_in_a_node")
 
 
 @pytest.fixture
@@ -96,7 +91,7 @@ def test_faces_are_restored_by_an_upscale_model(compose, finder, upscale_model):
 
 
 def test_an_upscale_model_gives_in_tiles_what_it_gives_at_once(comfy_nodes, upscale_model):
-    from visage.engines import comfyui_upscale
+    from visage.engines.comfyui import upscale as comfyui_upscale
 
     picture = torch.rand(1, 40, 70, 3)
     with comfyui_upscale.upscaler(upscale_model) as enlarge:
@@ -109,7 +104,7 @@ def test_an_upscale_model_gives_in_tiles_what_it_gives_at_once(comfy_nodes, upsc
 def test_tiles_get_smaller_where_memory_runs_short(comfy, upscale_model, monkeypatch):
     import comfy.model_management
     import comfy.utils
-    from visage.engines import comfyui_upscale
+    from visage.engines.comfyui import upscale as comfyui_upscale
 
     sizes = []
 
@@ -123,7 +118,7 @@ def test_tiles_get_smaller_where_memory_runs_short(comfy, upscale_model, monkeyp
     with comfyui_upscale.upscaler(upscale_model) as enlarge:
         enlarge(torch.rand(1, 8, 8, 3))
         assert sizes == [512, 256, 128]
-        monkeypatch.setattr(comfyui_upscale, "SMALLEST_TILE", 256)
+        monkeypatch.setattr(comfyui_upscale, "MIN_TILE", 256)
         with pytest.raises(comfy.model_management.OOM_EXCEPTION):
             enlarge(torch.rand(1, 8, 8, 3))
 
@@ -171,7 +166,7 @@ def test_a_picture_without_faces_goes_through(compose, restore, finder, shape):
 
 
 def test_faces_are_measured_by_the_starter(compose, restore):
-    from visage.training.world import scene
+    from visage.world import scene
 
     analyzer = starter_analyzer()
     image = torch.from_numpy(scene(1, 256, "test").image)[None].float() / 255

@@ -7,12 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-
-@pytest.fixture(autouse=True)
-def as_in_a_node():
-    """ComfyUI runs every node in inference mode."""
-    with torch.inference_mode():
-        yield
+pytestmark = pytest.mark.usefixtures("as_in_a_node")
 
 
 @pytest.fixture
@@ -30,6 +25,17 @@ def test_soft_mask_grows_and_blurs(comfy, mask):
     assert torch.equal(VisageSoftMask.execute(mask, 0.0, 0).args[0], mask)
 
 
+def test_soft_mask_measures_in_pixels_or_by_each_face(comfy, mask):
+    from visage.nodes.soft_mask import VisageSoftMask
+
+    saved_without = VisageSoftMask.execute(mask, 6.0, 0).args[0]
+    assert torch.equal(VisageSoftMask.execute(mask, 6.0, 0, "pixels").args[0], saved_without)
+    boxes = [[(20.0, 30.0, 30.0, 30.0), (100.0, 40.0, 30.0, 24.0)]]
+    by_face = VisageSoftMask.execute(mask, 20.0, 0, "percent of face", boxes).args[0]
+    assert torch.allclose(by_face[0, 45, :75], saved_without[0, 45, :75], atol=1e-6)
+    assert not torch.equal(by_face, saved_without)
+
+
 def test_faces_go_to_the_models_size_and_back(comfy, mask):
     from visage.nodes.crops import VisageCropFaces, VisagePasteFaces
 
@@ -44,6 +50,18 @@ def test_faces_go_to_the_models_size_and_back(comfy, mask):
     assert torch.equal(crops.masks, cached)
 
 
+def test_size_0_takes_the_models_own(comfy, mask):
+    from types import SimpleNamespace
+
+    from visage.nodes.crops import VisageCropFaces
+
+    image, model = torch.rand(1, 96, 160, 3), SimpleNamespace(get_attachment=lambda key: 48)
+    images = VisageCropFaces.execute(image, mask, 0, 0.8, model=model).args[0]
+    assert images.shape[1:] == (48, 48, 3)
+    with pytest.raises(ValueError, match="no model is connected"):
+        VisageCropFaces.execute(image, mask, 0, 0.8)
+
+
 def test_boxes_may_be_connected(comfy, mask):
     from visage.nodes.crops import VisageCropFaces
 
@@ -54,7 +72,7 @@ def test_boxes_may_be_connected(comfy, mask):
 
 
 @pytest.mark.parametrize("tone_match", ["off", "lab ring"])
-@pytest.mark.parametrize("mode", ["linear", "laplacian", "poisson"])
+@pytest.mark.parametrize("mode", ["linear", "laplacian", "poisson", "colour", "detail"])
 def test_blend_leaves_the_background_and_shows_the_proof(comfy, mask, mode, tone_match):
     from visage.nodes.pixel_blend import VisagePixelBlend
 

@@ -16,7 +16,7 @@ def parser(face_parser_network):
 def face_parser_network():
     from visage.models.bisenet import BiSeNet
 
-    return BiSeNet(width=8)
+    return BiSeNet(width=8).eval()
 
 
 def execute(text, back_end="auto", parser=None):

@@ -26,7 +26,7 @@ def analyzer():
 @pytest.fixture(scope="module")
 def portraits():
     """Two people [2, 128, 128, 3], whom the starter finds."""
-    from visage.training.world import portrait
+    from visage.world import portrait
 
     shown = [portrait(index, 128, "test", style="photo").image for index in (0, 1)]
     return torch.stack([torch.from_numpy(image) for image in shown]).float() / 255
@@ -34,7 +34,7 @@ def portraits():
 
 @pytest.fixture(scope="module")
 def painting():
-    from visage.training.world import portrait
+    from visage.world import portrait
 
     image = portrait(9, 128, "test", style="mosaic").image
     return torch.from_numpy(image).float()[None] / 255
@@ -121,6 +121,7 @@ def test_vgg_19_is_read_once_and_managed_by_comfyui(
     module, portraits, painting, comfy, monkeypatch, tmp_path
 ):
     import folder_paths
+    from visage.engines.comfyui import memory
     from visage.models import vgg19
 
     monkeypatch.setattr(folder_paths, "models_dir", str(tmp_path))
@@ -132,9 +133,9 @@ def test_vgg_19_is_read_once_and_managed_by_comfyui(
     assert module.VisageStyleScore.define_schema().inputs[2].options[-1] == "mine.safetensors"
     style, *_ = rate(module, painting, painting, "mine.safetensors")
     assert style == pytest.approx(1)
-    (kept,) = module._vgg.values()
+    (kept,) = memory._caches[vgg19.load_vgg19].models.values()
     assert rate(module, portraits, painting, "mine.safetensors")[0] < 1
-    assert list(module._vgg.values()) == [kept]
+    assert list(memory._caches[vgg19.load_vgg19].models.values()) == [kept]
     assert kept.network in [
         entry.model.model for entry in comfy.model_management.current_loaded_models
     ]

@@ -8,27 +8,19 @@ import torch
 from visage.models.checkpoints import write_weights
 from visage.models.face_analyzer import FoundFace
 
-
-@pytest.fixture(autouse=True)
-def as_in_a_node():
-    """ComfyUI runs every node in inference mode."""
-    with torch.inference_mode():
-        yield
+pytestmark = pytest.mark.usefixtures("as_in_a_node")
 
 
 @pytest.fixture(scope="module")
-def model(comfy, random_starter):
-    from visage.engines.comfyui import load_starter
-
-    with torch.inference_mode():
-        return load_starter(random_starter)[0]
+def model(comfyui_models):
+    return comfyui_models[0]
 
 
 @pytest.fixture
 def user_file(comfy_nodes, model, ip_adapter_weights):
     """Puts an IP-Adapter where a user puts it; gives its name."""
     import folder_paths
-    from visage.engines.comfyui_adapter import cross_attention
+    from visage.engines.comfyui.adapter import cross_attention
     from visage.models.registry import register_folders
 
     register_folders(folder_paths)
@@ -152,7 +144,7 @@ class TestStyleAdapter:
             style(reference_mask="mask")
 
     def test_masks_faces_and_hair_by_itself(self, style, monkeypatch):
-        from visage.nodes import style_adapter
+        from visage.engines.comfyui import style_pictures
 
         found = torch.zeros(2, 40, 32)
         found[1, :20] = 1
@@ -162,16 +154,16 @@ class TestStyleAdapter:
             progress(1, 1)
             return SimpleNamespace(mask=found)
 
-        monkeypatch.setattr(style_adapter, "face_mask", face_mask)
+        monkeypatch.setattr(style_pictures, "face_mask", face_mask)
         assert torch.equal(style(reference_mask="auto", parser="parser")[1], found)
         with pytest.raises(ValueError, match="connect a parser"):
             style(reference_mask="auto")
 
     def test_says_once_that_the_weight_is_too_high(self, style, monkeypatch):
-        from visage.nodes import style_adapter
+        from visage.nodes import notes, style_adapter
 
         told = []
-        monkeypatch.setattr(style_adapter, "tell", lambda *line: told.append(line))
+        monkeypatch.setattr(notes, "tell", lambda *line: told.append(line))
         monkeypatch.setattr(
             style_adapter.VisageStyleAdapter, "hidden", SimpleNamespace(unique_id="7")
         )
@@ -183,7 +175,7 @@ class TestStyleAdapter:
         assert "weight 1.1" in text
 
     def test_unreadable_picture_weights_are_refused(self, style):
-        with pytest.raises(ValueError, match="picture weights 'much'"):
+        with pytest.raises(ValueError, match="picture_weights is 'much'"):
             style(picture_weights="much")
 
 
@@ -249,3 +241,60 @@ class TestFaceID:
             style(ipadapter=face_id, faces=Analyzer(), image=torch.zeros(1, 32, 32, 3))
         with pytest.raises(ValueError, match="of 40 numbers, and this face analyzer's have 128"):
             style(ipadapter=face_id, faces=Analyzer(128))
+
+
+class TestTheEncoderOfAnAdapter:
+    """Load IP-Adapter's second output."""
+
+    @pytest.fixture
+    def encoder_file(self, comfy_nodes, write_random):
+        """Puts a CLIP vision file of these widths where a user puts it."""
+        import folder_paths
+
+        folder = Path(folder_paths.get_folder_paths("clip_vision")[0])
+        folder.mkdir(parents=True, exist_ok=True)
+
+        def write(name, hidden, projection):
+            shapes = {
+                "vision_model.embeddings.class_embedding": [hidden],
+                "visual_projection.weight": [projection, hidden],
+            }
+            write_random(folder / name, shapes)
+            folder_paths.filename_list_cache.clear()
+
+        return write
+
+    @pytest.mark.parametrize(
+        ("variant", "name"), [("base", "b.safetensors"), ("plus", "a.safetensors")]
+    )
+    def test_is_known_by_its_width_and_loaded_when_it_is_used(
+        self, user_file, encoder_file, monkeypatch, variant, name
+    ):
+        from visage.nodes import style_adapter
+
+        encoder_file("a.safetensors", 64, 24)
+        encoder_file("b.safetensors", 16, 40)
+        loaded = []
+        fake = SimpleNamespace(image_size=224)
+        monkeypatch.setattr(
+            style_adapter, "load_encoder_file", lambda path: loaded.append(path.name) or fake
+        )
+        encoder = style_adapter.VisageLoadIPAdapter.execute(user_file(variant)).args[1]
+        assert not loaded
+        assert encoder.image_size == 224
+        assert encoder.image_size == 224
+        assert loaded == [name]
+
+    def test_says_what_is_needed_where_none_fits(self, user_file, encoder_file):
+        from visage.nodes.style_adapter import VisageLoadIPAdapter
+
+        encoder_file("a.safetensors", 48, 24)
+        encoder_file("b.safetensors", 16, 24)
+        encoder = VisageLoadIPAdapter.execute(user_file("plus")).args[1]
+        with pytest.raises(FileNotFoundError, match="hidden_states are 64 wide.*a.safetensors.*48"):
+            encoder.encode_image(None)
+
+    def test_a_face_id_adapter_has_none(self, user_file):
+        from visage.nodes.style_adapter import VisageLoadIPAdapter
+
+        assert VisageLoadIPAdapter.execute(user_file("FaceID")).args[1] is None

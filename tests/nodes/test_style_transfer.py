@@ -3,12 +3,7 @@
 import pytest
 import torch
 
-
-@pytest.fixture(autouse=True)
-def as_in_a_node():
-    """ComfyUI runs every node in inference mode."""
-    with torch.inference_mode():
-        yield
+pytestmark = pytest.mark.usefixtures("as_in_a_node")
 
 
 def noise(*shape, seed=0):
@@ -61,11 +56,8 @@ HOSTS = ("query-preserving", "attention distillation")
 
 
 @pytest.fixture(scope="module")
-def models(comfy, random_starter):
-    from visage.engines.comfyui import load_starter
-
-    with torch.inference_mode():
-        return load_starter(random_starter)
+def models(comfyui_models):
+    return comfyui_models
 
 
 @pytest.fixture(scope="module")

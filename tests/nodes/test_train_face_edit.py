@@ -1,5 +1,6 @@
 """The trainer as ComfyUI runs it: in inference mode, watched, interrupted and taken up again."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +28,8 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="module")
-def models(comfy, random_starter):
-    from visage.engines.comfyui import load_starter
-
-    with torch.inference_mode():
-        return load_starter(random_starter)
+def models(comfyui_models):
+    return comfyui_models
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +40,8 @@ def node(comfy_nodes):
 
 
 @pytest.fixture(scope="module")
-def dataset(comfy_nodes) -> str:
-    """A folder in ComfyUI's input folder."""
+def dataset(comfy_nodes):
+    """A folder in ComfyUI's input folder, removed afterwards, as schemas list such folders."""
     import folder_paths
 
     folder = Path(folder_paths.get_input_directory()) / "faces"
@@ -55,7 +53,8 @@ def dataset(comfy_nodes) -> str:
         Image.fromarray(picture).save(folder / f"{index}.png")
         Image.fromarray(mask).save(folder / f"{index}.mask.png")
         (folder / f"{index}.txt").write_text("a face (smiling)")
-    return folder.name
+    yield folder.name
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
@@ -106,14 +105,13 @@ def test_gives_a_model_an_adapter_the_losses_and_a_listed_file(trained, models, 
     assert any(delta.any() for delta in weights.kv.values())
 
 
-def test_stock_nodes_take_the_lora_and_the_losses(trained, models):
+def test_stock_nodes_take_the_lora_and_the_losses(trained, models, stock_training):
     import folder_paths
-    from comfy_extras.nodes_train import LoraModelLoader, LossGraphNode
 
-    patched = LoraModelLoader().load_lora_model(models[0], trained[2], 1.0)[0]
+    (patched,), _ = stock_training("LoraModelLoader", models[0], trained[2], 1.0)
     assert patched.patches.keys() == trained[0].patches.keys()
     Path(folder_paths.get_temp_directory()).mkdir(exist_ok=True)
-    assert LossGraphNode().plot_loss(trained[3], "loss")["ui"]["images"]
+    assert stock_training("LossGraphNode", trained[3], "loss")[1]["images"]
 
 
 def test_models_still_sample_afterwards(trained, models):
