@@ -1,12 +1,13 @@
 // A slider between two pictures: on Compare, and on Pixel Blend with its proof below.
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
-import { addPanel, after, html, nodeByLocatorId, whenCached } from "./panel.js";
+import { addPanel, html, onKeys, registerResults } from "./panel.js";
 
 const COMPARE = "VisageCompare";
 const BLEND = "VisagePixelBlend";
 const HEIGHT = 200;
-const sliders = new WeakMap();
+const STEP = 1; // percent that an arrow key moves the slider by
+const LEAP = 10;
 
 const addressOf = (picture) =>
   api.apiURL(`/view?${new URLSearchParams(picture)}${app.getRandParam()}`);
@@ -20,9 +21,9 @@ function makeSlider(node) {
   const stage = html("div", { class: "visage-stage" }, behind, before, handle, ...names, range);
   const back = html("button", { type: "button", "aria-label": "previous pair" }, "‹");
   const forth = html("button", { type: "button", "aria-label": "next pair" }, "›");
-  const count = html("span");
+  const count = html("span", { "aria-live": "polite" });
   const pager = html("div", { class: "visage-pager" }, back, count, forth);
-  const text = html("div", { class: "visage-proof" });
+  const text = html("div", { class: "visage-proof", role: "status" });
   const hint = html("div", { class: "visage-caption visage-hint" }, "Run the workflow to compare");
   const content = html(
     "div",
@@ -33,7 +34,6 @@ function makeSlider(node) {
     text,
   );
   addPanel(node, "comparison", content, () => HEIGHT);
-  node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1])]);
 
   let shown = { a_images: [], b_images: [], labels: [] };
   let at = 0;
@@ -51,11 +51,34 @@ function makeSlider(node) {
     text.hidden = !lines[at];
     text.classList.toggle("visage-untouched", !!shown.untouched?.[at]);
   }
-  range.addEventListener("input", () => stage.style.setProperty("--split", `${range.value}%`));
+  function split() {
+    stage.style.setProperty("--split", `${range.value}%`);
+    const [left, right] = shown.labels;
+    const share = Math.round(range.value);
+    range.setAttribute("aria-valuetext", `${share} % ${left}, ${100 - share} % ${right}`);
+  }
+  const move = (by) => () => {
+    range.value = Number(range.value) + by;
+    split();
+  };
+  range.addEventListener("input", split);
+  onKeys(range, {
+    ArrowLeft: move(-STEP),
+    ArrowDown: move(-STEP),
+    ArrowRight: move(STEP),
+    ArrowUp: move(STEP),
+    PageDown: move(-LEAP),
+    PageUp: move(LEAP),
+    Home: move(-100),
+    End: move(100),
+  });
   behind.addEventListener("load", () =>
     stage.style.setProperty("--ratio", behind.naturalWidth / behind.naturalHeight),
   );
-  for (const [button, step] of [[back, -1], [forth, 1]]) {
+  for (const [button, step] of [
+    [back, -1],
+    [forth, 1],
+  ]) {
     button.addEventListener("click", () => {
       at += step;
       show();
@@ -68,33 +91,19 @@ function makeSlider(node) {
       names[side].hidden = !label;
     });
     range.setAttribute("aria-label", `from ${shown.labels.join(" to ")}`);
+    before.alt = shown.labels[0];
+    behind.alt = shown.labels[1];
+    split();
     content.classList.remove("visage-empty");
     show();
-    app.canvas.setDirty(true, true);
   };
 }
 
-function showOn(node, output) {
-  if (node?.comfyClass !== COMPARE && node?.comfyClass !== BLEND) return;
-  if (!output?.a_images?.length || !output.b_images?.length) return;
-  if (!sliders.has(node)) sliders.set(node, makeSlider(node));
-  sliders.get(node)(output);
-}
-
-whenCached(showOn);
-
-app.registerExtension({
+registerResults({
   name: "Visage.Compare",
-  nodeCreated(node) {
-    if (node.comfyClass !== COMPARE && node.comfyClass !== BLEND) return;
-    // Pixel Blend has something to show after its first run only.
-    if (node.comfyClass === COMPARE) sliders.set(node, makeSlider(node));
-    after(node, "onExecuted", (output) => showOn(node, output));
-  },
-  // When another workflow's tab is opened again.
-  onNodeOutputsUpdated(outputs) {
-    for (const [id, output] of Object.entries(outputs)) {
-      showOn(nodeByLocatorId(id), output);
-    }
-  },
+  classes: [COMPARE, BLEND],
+  // Pixel Blend has something to show after its first run only.
+  waiting: [COMPARE],
+  read: (output) => (output.a_images?.length && output.b_images?.length ? output : undefined),
+  make: makeSlider,
 });

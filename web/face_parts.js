@@ -2,7 +2,8 @@
 // widget `parts`, as if it had been chosen in its list.
 import { app } from "../../scripts/app.js";
 import { drawFace } from "./face_drawing.js";
-import { addPanel, after, html } from "./panel.js";
+import { addPanel, after, html, onKeys } from "./panel.js";
+import { expand, shorten } from "./part_lists.js";
 
 const NODE = "VisageFaceMask";
 const WIDGET = "parts";
@@ -11,25 +12,20 @@ const FOLDED = 24;
 const OPEN = 232;
 let presets = {};
 let colours = {};
+let separator = ", ";
+
+const shortList = (parts) => shorten(parts, presets, Object.keys(colours));
 
 const name = (part) => part.replaceAll("_", " ");
 
-/** The parts that a list of presets and parts means; an empty list means the preset face. */
-const expand = (choice) =>
-  new Set((choice.length ? choice : ["face"]).flatMap((name) => presets[name] ?? [name]));
-
-/** The shortest list that means these parts: presets as large as they fit, then single parts. */
-function shorten(parts) {
-  const rest = new Set(parts);
-  const list = [];
-  const bySize = Object.keys(presets).sort((a, b) => presets[b].length - presets[a].length);
-  for (const preset of bySize) {
-    if (!presets[preset].every((part) => rest.has(part))) continue;
-    list.push(preset);
-    for (const part of presets[preset]) rest.delete(part);
-  }
-  return [...list, ...Object.keys(colours).filter((part) => rest.has(part))];
-}
+/** The choice as a list: the API form joins it into a text. */
+const read = (choice) =>
+  (typeof choice === "string"
+    ? choice.split(separator.trim())
+    : (choice?.__value__ ?? choice ?? [])
+  )
+    .map((part) => part.trim())
+    .filter(Boolean);
 
 function addPicker(node) {
   const widget = node.widgets?.find((widget) => widget.name === WIDGET);
@@ -39,7 +35,7 @@ function addPicker(node) {
   const chips = CHIPS.map((preset) =>
     html("button", { class: "visage-chip", type: "button", "data-preset": preset }, preset),
   );
-  const caption = html("div", { class: "visage-caption" });
+  const caption = html("div", { class: "visage-caption", "aria-live": "polite" });
   const face = drawFace(name);
   const picker = html(
     "div",
@@ -50,13 +46,15 @@ function addPicker(node) {
   );
   addPanel(node, "face parts", picker, () => (open ? OPEN : FOLDED));
 
-  const chosen = () => expand(widget.value ?? []);
+  const chosen = () => expand(widget.value ?? [], presets);
   const linked = () =>
-    node.inputs?.some((input, slot) => input.widget?.name === WIDGET && node.isInputConnected(slot));
+    node.inputs?.some(
+      (input, slot) => input.widget?.name === WIDGET && node.isInputConnected(slot),
+    );
   const shapes = [...face.querySelectorAll("[data-part]")];
 
   function say(text) {
-    caption.textContent = text ?? shorten(chosen()).map(name).join(", ");
+    caption.textContent = text ?? shortList(chosen()).map(name).join(", ");
   }
   function show() {
     const parts = chosen();
@@ -73,12 +71,13 @@ function addPicker(node) {
     picker.classList.toggle("visage-folded", !open);
     fold.textContent = open ? "▴" : "▾";
     fold.title = open ? "Hide the face" : "Choose on a face";
+    fold.setAttribute("aria-expanded", open);
     say();
   }
   function choose(parts) {
     if (linked()) return say("parts come from another node");
     if (!parts.size) return say("at least one part stays chosen");
-    widget.value = shorten(parts);
+    widget.value = shortList(parts);
     node.graph?.change?.();
     show();
   }
@@ -91,14 +90,10 @@ function addPicker(node) {
   for (const shape of shapes) {
     const { part } = shape.dataset;
     shape.addEventListener("click", () => toggle(part));
-    shape.addEventListener("keydown", (event) => {
-      if (event.key !== " " && event.key !== "Enter") return;
-      event.preventDefault();
-      event.stopPropagation();
-      toggle(part);
-    });
-    shape.addEventListener("pointerenter", () => say(name(part)));
-    shape.addEventListener("pointerleave", () => say());
+    onKeys(shape, { " ": () => toggle(part), Enter: () => toggle(part) });
+    for (const event of ["pointerenter", "focus"])
+      shape.addEventListener(event, () => say(name(part)));
+    for (const event of ["pointerleave", "blur"]) shape.addEventListener(event, () => say());
   }
   for (const chip of chips) {
     chip.addEventListener("click", (event) => {
@@ -114,8 +109,11 @@ function addPicker(node) {
   });
   after(widget, "callback", show);
   // As a plain list: a reactive one cannot be copied into a subgraph.
-  const { getValue } = widget.options;
+  const { getValue, setValue } = widget.options;
   if (getValue) widget.options.getValue = () => [...getValue()];
+  if (setValue) widget.options.setValue = (choice) => setValue(read(choice));
+  // ComfyUI saves the API form into pictures, and a list there is read as a link.
+  widget.serializeValue = () => read(widget.value).join(separator);
   // Nodes 2.0 does not count panels into a new node's size.
   after(node, "onAdded", () => node.setSize([node.size[0], node.computeSize()[1]]));
   // A workflow from before the picker has no room for it: there it waits folded.
@@ -129,9 +127,9 @@ function addPicker(node) {
 
 app.registerExtension({
   name: "Visage.FaceParts",
-  beforeRegisterNodeDef(nodeType, definition) {
+  beforeRegisterNodeDef(_nodeType, definition) {
     if (definition.name !== NODE) return;
-    ({ presets, colours } = definition.input.required[WIDGET][1]);
+    ({ presets, colours, separator } = definition.input.required[WIDGET][1]);
   },
   nodeCreated(node) {
     if (node.comfyClass === NODE) addPicker(node);

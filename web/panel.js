@@ -26,6 +26,20 @@ export const html = (name, attributes = {}, ...children) =>
 export const svg = (name, attributes = {}, ...children) =>
   filled(document.createElementNS(SVG, name), attributes, children);
 
+/**
+ * Calls `keys[event.key]` for a key pressed on the element, and keeps it from the page: there it
+ * would be a shortcut.
+ */
+export function onKeys(element, keys) {
+  element.addEventListener("keydown", (event) => {
+    const action = keys[event.key];
+    if (!action || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    action(event);
+  });
+}
+
 /** Calls `action` after whatever the node does at its own event `name`, such as onExecuted. */
 export function after(node, name, action) {
   const before = node[name];
@@ -41,10 +55,15 @@ export function after(node, name, action) {
  * neither saved with a workflow nor sent to the server.
  */
 export function addPanel(node, name, content, height) {
-  const frame = html("div", { class: "visage-panel" }, content);
+  const frame = html("div", { class: "visage-panel", role: "group", "aria-label": name }, content);
   // A press that nothing here handles moves the node; one that is handled must not.
   frame.addEventListener("pointerdown", (event) => {
     if (event.target.closest("button, input, select, [role]")) event.stopPropagation();
+  });
+  // Nor may a key that presses something here be a shortcut of the page, such as Enter or Space.
+  frame.addEventListener("keydown", (event) => {
+    if (event.target.closest("button, select") && [" ", "Enter"].includes(event.key))
+      event.stopPropagation();
   });
   const widget = node.addDOMWidget(name, "visage_panel", frame, {
     serialize: false,
@@ -63,7 +82,9 @@ export function addPanel(node, name, content, height) {
 /** The node that the server knows by this id; inside a subgraph ids are joined by colons. */
 export function nodeByExecutionId(id) {
   const path = String(id).split(":");
-  const graph = path.slice(0, -1).reduce((graph, step) => graph?.getNodeById(step)?.subgraph, root());
+  const graph = path
+    .slice(0, -1)
+    .reduce((graph, step) => graph?.getNodeById(step)?.subgraph, root());
   return graph?.getNodeById(path.at(-1));
 }
 
@@ -72,6 +93,47 @@ export function nodeByLocatorId(id) {
   const [node, subgraph] = String(id).split(":").reverse();
   const graph = subgraph === undefined ? root() : root().subgraphs?.get(subgraph);
   return graph?.getNodeById(node);
+}
+
+/**
+ * Registers the extension `name`: a panel that shows what a node's run gave, also when ComfyUI took
+ * that from its cache or a workflow's tab is opened again.
+ *
+ * `read(output)` picks what is shown from a run's output, nothing if it has none. `make(node)` adds
+ * the panel and returns the function that shows it; that happens at the first result, or at once
+ * for a class in `waiting`. Returns the function that shows a result on a node.
+ */
+export function registerResults({ name, classes, read, make, waiting = [] }) {
+  const panels = new WeakMap();
+  const wanted = (node) => classes.includes(node?.comfyClass);
+
+  function panelOf(node) {
+    if (!panels.has(node)) {
+      panels.set(node, make(node));
+      node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1])]);
+    }
+    return panels.get(node);
+  }
+  function show(node, result) {
+    if (!result || !wanted(node)) return;
+    panelOf(node)(result);
+    app.canvas.setDirty(true, true);
+  }
+  const showOutput = (node, output) => output && show(node, read(output));
+
+  whenCached(showOutput);
+  app.registerExtension({
+    name,
+    nodeCreated(node) {
+      if (!wanted(node)) return;
+      if (waiting.includes(node.comfyClass)) panelOf(node);
+      after(node, "onExecuted", (output) => showOutput(node, output));
+    },
+    onNodeOutputsUpdated(outputs) {
+      for (const [id, output] of Object.entries(outputs)) showOutput(nodeByLocatorId(id), output);
+    },
+  });
+  return show;
 }
 
 const root = () => app.graph.rootGraph ?? app.graph;
@@ -83,7 +145,7 @@ const cacheListeners = [];
  * Calls `show(node, output)` after a run for each node whose result ComfyUI took from its cache: it
  * sends no message for these, unless they are the last of their chain.
  */
-export const whenCached = (show) => cacheListeners.push(show);
+const whenCached = (show) => cacheListeners.push(show);
 
 api.addEventListener("execution_cached", ({ detail }) => (cached = detail));
 api.addEventListener("executing", async ({ detail }) => {

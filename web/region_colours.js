@@ -62,7 +62,7 @@ function addSwatches(node) {
 
 app.registerExtension({
   name: "Visage.RegionColours",
-  beforeRegisterNodeDef(nodeType, definition) {
+  beforeRegisterNodeDef(_nodeType, definition) {
     if (definition.name === NODE) ({ colours } = definition.input.required[WIDGET][1]);
   },
   nodeCreated(node) {

@@ -6,7 +6,11 @@ import { app } from "../../scripts/app.js";
 
 const SAMPLES = [
   "visage_astronaut.png",
+  "visage_clip.webp",
   "visage_group.png",
+  "visage_leather.jpg",
+  "visage_painting_night.jpg",
+  "visage_painting_orchard.jpg",
   "visage_portrait.png",
   "visage_style_ink.png",
   "visage_style_pencil.png",

@@ -1,7 +1,7 @@
 // Trade-off: the curve on the node. Pointing at a run reads it; a click shows its picture.
 import { api } from "../../scripts/api.js";
-import { app } from "../../scripts/app.js";
-import { addPanel, after, html, nodeByLocatorId, svg, whenCached } from "./panel.js";
+import { addPanel, html, onKeys, registerResults, svg } from "./panel.js";
+import { scale } from "./plotting.js";
 
 const NODE = "VisageTradeoff";
 const HEIGHT = 220;
@@ -11,25 +11,6 @@ const LEFT = 40;
 const RIGHT = 310;
 const TOP = 12;
 const BOTTOM = 158;
-const plots = new WeakMap();
-
-/** Rows of a table, where a field with commas is quoted. */
-const readTable = (text) =>
-  text.trim().split("\n").map((line) =>
-    [...line.matchAll(/("(?:[^"]|"")*"|[^,]*)(?:,|$)/g)]
-      .slice(0, -1)
-      .map(([, field]) => field.replace(/^"|"$/g, "").replaceAll('""', '"')),
-  );
-
-function readRuns(text) {
-  const [, ...rows] = readTable(text);
-  return rows.map(([label, style, identity, front]) => ({
-    label,
-    style: Number(style),
-    identity: Number(identity),
-    front: front === "1",
-  }));
-}
 
 /**
  * The picture that was scored in the newest run of this label, from the server's history: it is
@@ -55,43 +36,59 @@ async function pictureOf(label) {
 const label = (x, y, anchor, text) => svg("text", { x, y, "text-anchor": anchor }, text);
 
 function makePlot(node) {
-  const plot = svg("svg", { viewBox: `0 0 ${WIDE} ${HIGH}` });
-  const caption = html("div", { class: "visage-caption" });
+  const plot = svg("svg", {
+    viewBox: `0 0 ${WIDE} ${HIGH}`,
+    role: "group",
+    "aria-label": "style and identity of each run",
+  });
+  const caption = html("div", { class: "visage-caption", "aria-live": "polite" });
   const picture = html("img", { class: "visage-run", hidden: "", title: "Back to the curve" });
+  picture.tabIndex = 0;
+  picture.setAttribute("role", "button");
   const content = html("div", { class: "visage-tradeoff" }, plot, picture, caption);
   addPanel(node, "trade-off", content, () => HEIGHT);
-  node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1])]);
-  picture.addEventListener("click", () => {
+  let opener;
+  function back() {
     picture.hidden = true;
     caption.textContent = "";
-  });
+    opener?.focus();
+  }
+  picture.addEventListener("click", back);
+  onKeys(picture, { Escape: back, Enter: back, " ": back });
 
-  const say = ({ label, style, identity }) =>
-    (caption.textContent = `${label}: style ${style}, identity ${identity}`);
+  const words = ({ label, style, identity }) =>
+    `${label}: style ${style.toFixed(4)}, identity ${identity.toFixed(4)}`;
+  const say = (run) => (caption.textContent = words(run));
+  function quiet() {
+    if (picture.hidden) caption.textContent = "";
+  }
 
-  async function showPicture(run) {
+  async function showPicture(run, dot) {
     const found = await pictureOf(run.label);
     if (!found) {
       caption.textContent = `${run.label}: give its picture to a Preview Image to see it here`;
       return;
     }
     picture.src = api.apiURL(`/view?${new URLSearchParams(found)}`);
-    picture.alt = run.label;
+    picture.alt = `the picture of ${run.label}`;
     picture.hidden = false;
+    opener = dot;
+    picture.focus({ preventScroll: true });
     say(run);
   }
 
   return (runs) => {
-    const scale = (name, from, to) => {
-      const values = runs.map((run) => run[name]);
-      const low = Math.min(...values);
-      const span = Math.max(...values) - low || 1;
-      const at = (value) => from + ((to - from) * (value - low)) / span;
-      return { at, low, high: low + span };
-    };
-    const x = scale("style", LEFT + 8, RIGHT - 8);
-    const y = scale("identity", BOTTOM - 8, TOP + 8);
-    const front = runs.filter((run) => run.front).sort((a, b) => a.style - b.style);
+    const x = scale(
+      runs.map((run) => run.style),
+      LEFT + 8,
+      RIGHT - 8,
+    );
+    const y = scale(
+      runs.map((run) => run.identity),
+      BOTTOM - 8,
+      TOP + 8,
+    );
+    const front = runs.filter((run) => run.on_front).sort((a, b) => a.style - b.style);
     const line = front.map((run) => `${x.at(run.style)},${y.at(run.identity)}`).join(" ");
     plot.replaceChildren(
       svg("path", { class: "visage-axes", d: `M${LEFT} ${TOP}V${BOTTOM}H${RIGHT}` }),
@@ -107,40 +104,25 @@ function makePlot(node) {
       const place = { cx: x.at(run.style), cy: y.at(run.identity), r: 5 };
       const dot = svg("circle", {
         ...place,
-        class: run.front ? "visage-front" : "",
+        class: run.on_front ? "visage-front" : "",
         role: "button",
         tabindex: 0,
-        "aria-label": run.label,
+        "aria-label": words(run) + (run.on_front ? ", on the front" : ""),
       });
-      dot.addEventListener("pointerenter", () => say(run));
-      dot.addEventListener("pointerleave", () => (caption.textContent = ""));
-      dot.addEventListener("click", () => showPicture(run));
+      const open = () => showPicture(run, dot);
+      for (const event of ["pointerenter", "focus"]) dot.addEventListener(event, () => say(run));
+      for (const event of ["pointerleave", "blur"]) dot.addEventListener(event, quiet);
+      dot.addEventListener("click", open);
+      onKeys(dot, { Enter: open, " ": open });
       plot.append(dot);
     }
     picture.hidden = true;
-    app.canvas.setDirty(true, true);
   };
 }
 
-function showOn(node, output) {
-  if (node?.comfyClass !== NODE) return;
-  const runs = readRuns(output?.text?.[0] ?? "");
-  if (!runs.length) return;
-  if (!plots.has(node)) plots.set(node, makePlot(node));
-  plots.get(node)(runs);
-}
-
-whenCached(showOn);
-
-app.registerExtension({
+registerResults({
   name: "Visage.Tradeoff",
-  nodeCreated(node) {
-    if (node.comfyClass === NODE) after(node, "onExecuted", (output) => showOn(node, output));
-  },
-  // When another workflow's tab is opened again.
-  onNodeOutputsUpdated(outputs) {
-    for (const [id, output] of Object.entries(outputs)) {
-      showOn(nodeByLocatorId(id), output);
-    }
-  },
+  classes: [NODE],
+  read: (output) => output.runs,
+  make: makePlot,
 });
