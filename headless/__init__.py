@@ -1,4 +1,4 @@
 """Running workflows on ComfyUI servers from outside: client, private server, batches.
 
-Speaks only to a server's public API: nothing here imports ComfyUI.
+It uses a server's public API alone and does not import ComfyUI.
 """

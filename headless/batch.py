@@ -1,7 +1,7 @@
-"""Many runs of one workflow on one or several servers, each result fetched, none lost.
+"""Runs one workflow for many items on one or several servers and fetches the results.
 
-A run that dies is taken up again by starting it once more: what is finished stays, what a server
-still works on is awaited, and only the rest is queued.
+A batch that died is continued by starting it again: finished items stay, those that a server still
+works on are awaited, and only the rest is queued.
 """
 
 from __future__ import annotations
@@ -12,24 +12,25 @@ import itertools
 import json
 import os
 import re
-import time
 import uuid
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from .client import ComfyClient, ServerLost
+from .file_names import date_files
 from .manifest import Entry, Manifest
+from .pictures import as_uploaded
 from .workflow import WorkflowError, title_of
 
-PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
-# Two at a time keep a server busy while results are fetched and the next picture is uploaded.
+# Items queued on a server at a time, so that it is busy while results and pictures are transferred.
 AT_ONCE = 2
 LOSSES = 3
-# What an item that ran is charged when its server is lost, to one that only waited there.
+# When a server is lost, its running item counts as this many losses, a waiting one as one.
 BLAME = 3
 UPLOADS = "visage"
 
@@ -39,8 +40,10 @@ Place = tuple[str, str]
 
 @dataclass
 class Item:
-    """One run of the workflow: `name` is its file name without suffix, with folders; `files` are
-    uploaded and their names put into the inputs."""
+    """One run of the workflow.
+
+    `name` is the result's file name with folders and without suffix. `files` are uploaded, and
+    their names put into the inputs."""
 
     name: str
     files: dict[Place, Path] = field(default_factory=dict)
@@ -50,8 +53,10 @@ class Item:
 
 @dataclass(frozen=True)
 class Settings:
-    """How a batch runs: seconds that one item may run (None: any) and that a lost server is waited
-    for, and whether previews are fetched as well as saved files."""
+    """How a batch runs.
+
+    `timeout` is the seconds that an item may run (None: no limit), `patience` those to wait for a
+    lost server. With `previews`, previews are fetched as well as saved files."""
 
     timeout: float | None = None
     patience: float = 120.0
@@ -59,36 +64,16 @@ class Settings:
 
 
 class Listener(Protocol):
-    """Hears what a batch does."""
+    """Receives the events of a batch."""
 
     def step(self, item: str, server: str, title: str, step: int, steps: int) -> None:
-        """A node of an item is at `step` of `steps`; 0 of 0 when it begins."""
+        """A node of an item has reached `step` of `steps`; 0 of 0 when it begins."""
 
     def finished(self, entry: Entry, skipped: bool) -> None:
-        """An item is done or failed; `skipped` if an earlier run had done it."""
+        """An item is done or failed, or was `skipped` because an earlier run had done it."""
 
     def warn(self, text: str) -> None:
-        """Something went wrong that the batch goes on from."""
-
-
-def pictures_in(folder: Path, out: Path) -> Iterator[tuple[str, Path]]:
-    """Name and path of every picture in a folder and those below, in order of their names.
-
-    Hidden folders are left out, and so is the output folder. Raises ValueError for none.
-    """
-    if not folder.is_dir():
-        raise FileNotFoundError(f"There is no folder {folder}.")
-    found = [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in PICTURES
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and (out.resolve() == folder.resolve() or out.resolve() not in path.resolve().parents)
-    ]
-    if not found:
-        raise ValueError(f"There are no pictures in {folder} ({', '.join(sorted(PICTURES))}).")
-    return ((path.relative_to(folder).with_suffix("").as_posix(), path) for path in found)
+        """Something went wrong, but the batch continues."""
 
 
 def run_batch(
@@ -98,14 +83,16 @@ def run_batch(
     out: Path,
     settings: Settings,
     listener: Listener,
+    canvas_of: Callable[[dict], dict | None] = lambda prompt: None,
 ) -> list[Entry]:
-    """Run a workflow in API form for every item; returns their last entries in the same order.
+    """Run a workflow in API form for every item; return their last entries in the same order.
 
-    A failed item is reported and the others go on. Items that `out` already holds, made from the
-    same workflow and pictures, are left as they are.
+    A failed item is reported and the batch continues. Items that `out` already holds, made from the
+    same workflow and pictures, are skipped. `canvas_of(prompt)` returns the canvas form to write
+    into an item's files, or None.
     """
     out.mkdir(parents=True, exist_ok=True)
-    batch = _Batch(prompt, items, urls, Manifest(out), settings, listener)
+    batch = _Batch(prompt, items, urls, Manifest(out), settings, listener, canvas_of)
     asyncio.run(batch.run())
     return [batch.entries[id(item)] for item in items]
 
@@ -119,12 +106,13 @@ class _Batch:
         manifest: Manifest,
         settings: Settings,
         listener: Listener,
+        canvas_of: Callable[[dict], dict | None],
     ) -> None:
-        self.prompt, self.manifest = prompt, manifest
+        self.prompt, self.manifest, self.canvas_of = prompt, manifest, canvas_of
         self.settings, self.listener = settings, listener
         self.entries: dict[int, Entry] = {}
         self.todo: asyncio.Queue[Item] = asyncio.Queue()
-        # Items that an earlier run had left with one server.
+        # Items that an earlier run had queued on a server.
         self.left_with: dict[str, deque[Item]] = {url: deque() for url in urls}
         self.unfinished = 0
         self.all_finished = asyncio.Event()
@@ -160,7 +148,7 @@ class _Batch:
             await asyncio.gather(work, return_exceptions=True)
 
     async def _serve(self, url: str) -> None:
-        """Work for one server; returns when the server is given up."""
+        """Run items on one server until that server is given up."""
         async with ComfyClient(url) as client:
             await asyncio.gather(*(self._work(client, url) for _ in range(AT_ONCE)))
 
@@ -182,40 +170,52 @@ class _Batch:
                 self._fail(item, str(error))
 
     async def _run(self, client: ComfyClient, url: str, item: Item) -> Entry:
-        """Run one item on a server, or take up what that server already has of it."""
+        """Run one item on a server, or await the run that the server already has."""
         earlier = self.manifest.find(item.name, item.key)
         if earlier and earlier.state == "queued" and earlier.server == url:
             entry = earlier
         else:
             entry = Entry(item.name, item.key, "queued", url, str(uuid.uuid4()))
-            # Noted before it is queued: after a crash in between the server is asked for it.
+            # Noted before it is queued, so that after a crash the server is asked for it.
             self.manifest.note(entry)
         prompt = deepcopy(self.prompt)
+        date_files(prompt, datetime.now())
         for (node, name), path in item.files.items():
-            uploaded = await client.upload(path.read_bytes(), path.name, UPLOADS)
+            try:
+                data, file_name = as_uploaded(path)
+            except ValueError as error:
+                raise WorkflowError(str(error)) from error
+            uploaded = await client.upload(data, file_name, UPLOADS)
             prompt[node]["inputs"][name] = uploaded
-        start = time.monotonic()
 
         def progress(title: str, step: int, steps: int) -> None:
             self.listener.step(item.name, url, title, step, steps)
 
         try:
-            outputs = await client.run(prompt, entry.job, progress, self.settings.timeout)
+            run = await client.run_job(
+                prompt, entry.job, progress, self.settings.timeout, self.canvas_of(prompt)
+            )
         except asyncio.CancelledError:
             self.manifest.note(replace(entry, state="failed", error="stopped"))
             await client.withdraw(entry.job)
             raise
-        seconds = round(time.monotonic() - start, 2)
-        files = await self._fetch(client, item, outputs)
+        files = await self._fetch(client, item, run.outputs)
         texts = {
             title_of(prompt, node): [str(line) for line in shown["text"]]
-            for node, shown in outputs.items()
+            for node, shown in run.outputs.items()
             if shown.get("text")
         }
-        return replace(entry, state="done", files=files, texts=texts, seconds=seconds)
+        return replace(
+            entry,
+            state="done",
+            files=files,
+            texts=texts,
+            notes=[f"{title}: {text}" for title, text in run.notes],
+            seconds=run.seconds,
+        )
 
     async def _fetch(self, client: ComfyClient, item: Item, outputs: dict) -> dict[str, int]:
-        """Download what the job made; returns the size of each file by its name."""
+        """Download the results of a job; return the size of each file by its name."""
         kinds = ("output", "temp") if self.settings.previews else ("output",)
         files: dict[str, int] = {}
         for node in filter(outputs.get, self.prompt):
@@ -224,7 +224,7 @@ class _Batch:
                 if not isinstance(saved, dict) or saved.get("type") not in kinds:
                     continue
                 data = await client.download(saved)
-                title = re.sub(r"[^\w.-]+", "_", title_of(self.prompt, node))
+                title = re.sub(r"[^\w.-]+", "_", title_of(self.prompt, node)).strip("_.")
                 name = f"{item.name}_{title}{Path(saved['filename']).suffix}"
                 files[keep(data, self.manifest.folder, name, files)] = len(data)
         return files
@@ -243,20 +243,20 @@ class _Batch:
         self._finish(item, Entry(item.name, item.key, "failed", error=reason))
 
     def _try_again(self, item: Item, lost: ServerLost) -> None:
-        """Give an item whose server was lost to whoever is free; too many losses are its fault."""
+        """Put an item whose server was lost back in the queue; after too many losses it fails."""
         item.blame += BLAME if lost.began else 1
         if item.blame < LOSSES * BLAME:
             self.listener.warn(f"{item.name}: {lost}; trying again")
             self.todo.put_nowait(item)
         else:
-            self._fail(item, f"{lost}; given up, because it took its server down again and again")
+            self._fail(item, f"{lost}; given up, because its server was lost again and again")
 
 
 def keep(data: bytes, folder: Path, name: str, taken: Collection[str] = ()) -> str:
-    """Write a file complete or not at all, and never over another; returns its name in `folder`.
+    """Write a file whole or not at all, and never over another; return its name in `folder`.
 
-    Where the name is in use, `-2`, `-3` ... is put behind it, unless that file holds the same bytes
-    and is not in `taken`: then it is the one that a run wrote just before it was killed.
+    If the name is in use, `-2`, `-3` ... is appended, unless that file holds the same bytes and is
+    not in `taken`: then a run wrote it just before it was killed.
     """
     wanted = folder / name
     wanted.parent.mkdir(parents=True, exist_ok=True)
@@ -291,7 +291,7 @@ def _move_to_free_name(part: Path, path: Path) -> None:
 
 
 def _key(prompt: dict, item: Item) -> str:
-    """What the result depends on: the workflow and the contents of the files put into it."""
+    """A hash of all that the result depends on: the workflow and the contents of its files."""
     contents = {
         f"{node}.{name}": hashlib.sha256(path.read_bytes()).hexdigest()
         for (node, name), path in item.files.items()

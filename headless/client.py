@@ -8,21 +8,21 @@ import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
+from .client_messages import ENDS, next_event, raise_failure, refusal, seconds_of
 from .workflow import WorkflowError, title_of
 
 Progress = Callable[[str, int, int], None]
 """Called with a node's title, the step reached and the number of steps; 0, 0 when it begins."""
 
-SILENCE = 2.0
-"""Seconds without a message after which the history is asked."""
-
-ENDS = ("execution_success", "execution_error", "execution_interrupted")
+LINGER = 0.2
+"""Seconds to wait for the last messages of an ended workflow."""
 
 
 class ServerLost(WorkflowError):
@@ -30,11 +30,22 @@ class ServerLost(WorkflowError):
 
     def __init__(self, url: str, reason: object, began: bool = False) -> None:
         super().__init__(f"lost the ComfyUI server at {url}: {reason}")
+        self.reason = reason
         self.began = began
 
 
+@dataclass(frozen=True)
+class FinishedRun:
+    """Outputs by node id, the seconds of the run without its time in the queue, and the messages of
+    nodes as (title, text)."""
+
+    outputs: dict
+    seconds: float
+    notes: list[tuple[str, str]]
+
+
 class JobState(Enum):
-    """Where a queued workflow is on its server."""
+    """The state of a workflow on its server."""
 
     UNKNOWN = 0
     WAITING = 1
@@ -79,12 +90,12 @@ class ComfyClient:
         return await self._call("GET", "/view", params=query)
 
     async def withdraw(self, job: str) -> None:
-        """Take a workflow off the queue, or interrupt it where it runs."""
+        """Remove a workflow from the queue, or interrupt it if it is running."""
         await self._call("POST", "/queue", json={"delete": [job]})
         await self._call("POST", "/interrupt", json={"prompt_id": job})
 
     async def wait_until_ready(self, patience: float) -> bool:
-        """Wait for a server that starts again; False after `patience` seconds."""
+        """Wait for a server to come back; return False after `patience` seconds."""
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             try:
@@ -100,15 +111,29 @@ class ComfyClient:
         job: str | None = None,
         progress: Progress | None = None,
         timeout: float | None = None,
+        canvas: dict | None = None,
     ) -> dict:
-        """Run a workflow in API form and wait for it; returns the outputs by node id.
+        """Run a workflow in API form and wait for it; return the outputs by node id."""
+        return (await self.run_job(prompt, job, progress, timeout, canvas)).outputs
 
-        A workflow that the server already has under the id `job` is not queued again: its end is
-        awaited, or its outputs are fetched. `timeout` counts the seconds that the workflow runs,
-        not those it waits for others; after it the workflow is interrupted.
+    async def run_job(
+        self,
+        prompt: dict,
+        job: str | None = None,
+        progress: Progress | None = None,
+        timeout: float | None = None,
+        canvas: dict | None = None,
+    ) -> FinishedRun:
+        """Run a workflow in API form and wait for it.
+
+        If the server already has a workflow with the id `job`, it is not queued again: the method
+        waits for its end and fetches the outputs. The workflow is interrupted after it has run
+        `timeout` seconds, not counting its time in the queue. `canvas` is the canvas form, which
+        ComfyUI writes into the pictures that it saves.
         """
         job = job or str(uuid.uuid4())
-        # The id of the job serves as the client's, so that whoever takes it up hears its messages.
+        start, notes = time.monotonic(), []
+        # The job's id is also the client's, so that a later process can receive its messages.
         try:
             socket = await self._session.ws_connect(f"{self.url}/ws?clientId={job}", max_msg_size=0)
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
@@ -116,20 +141,24 @@ class ComfyClient:
         async with socket:
             state, record = await self._find(job)
             if state is JobState.UNKNOWN:
-                await self._submit(prompt, job)
+                await self._submit(prompt, job, canvas)
             if state is not JobState.ENDED:
-                record = await self._wait(socket, prompt, job, progress, timeout)
-        _raise_failure(record["status"], prompt)
-        return {key: value for key, value in record["outputs"].items() if key in prompt}
+                record = await self._wait(socket, prompt, job, progress, timeout, notes)
+        raise_failure(record["status"], prompt)
+        outputs = {key: value for key, value in record["outputs"].items() if key in prompt}
+        seconds = seconds_of(record["status"]["messages"]) or time.monotonic() - start
+        return FinishedRun(outputs, round(seconds, 2), notes)
 
-    async def _submit(self, prompt: dict, job: str) -> None:
-        request = {"prompt": prompt, "client_id": job, "prompt_id": job}
+    async def _submit(self, prompt: dict, job: str, canvas: dict | None) -> None:
+        request: dict[str, Any] = {"prompt": prompt, "client_id": job, "prompt_id": job}
+        if canvas is not None:
+            request["extra_data"] = {"extra_pnginfo": {"workflow": canvas}}
         answer = json.loads(await self._call("POST", "/prompt", json=request, refused=True))
         if "prompt_id" not in answer or answer.get("node_errors"):
-            # With errors in one branch only, the server has queued the others.
+            # If only one branch has errors, the server queues the others.
             if "prompt_id" in answer:
                 await self.withdraw(job)
-            raise WorkflowError(_refusal(answer, prompt))
+            raise WorkflowError(refusal(answer, prompt))
 
     async def _wait(
         self,
@@ -138,24 +167,24 @@ class ComfyClient:
         job: str,
         progress: Progress | None,
         timeout: float | None,
+        notes: list[tuple[str, str]],
     ) -> dict:
-        """The history's record of the job, once it has ended."""
+        """Wait for the job; return its record in the history. Nodes' messages go into `notes`."""
         began = None
+        hear = _Listening(prompt, progress, notes)
         try:
             while True:
-                event = await _next_event(socket)
-                kind, data = event.get("type"), event.get("data", {})
-                if progress and kind == "progress" and data["node"] in prompt:
-                    progress(title_of(prompt, data["node"]), data["value"], data["max"])
-                if progress and kind == "executing" and data["node"] in prompt:
-                    progress(title_of(prompt, data["node"]), 0, 0)
-                ended = kind in ENDS or (kind == "executing" and data.get("node") is None)
+                event = await next_event(socket)
+                hear(event)
                 late = began and timeout and time.monotonic() - began > timeout
-                if began and event and not ended and not late:
+                if began and event and not hear.ended and not late:
                     continue
-                # The history is the truth; messages only say when it is worth a look.
+                # The history decides; messages only tell when to look.
                 state, record = await self._find(job)
                 if state is JobState.ENDED:
+                    while event and not hear.ended:  # read messages that are still there
+                        event = await next_event(socket, LINGER)
+                        hear(event)
                     return record
                 if state is JobState.RUNNING:
                     began = began or time.monotonic()
@@ -174,8 +203,8 @@ class ComfyClient:
         raise WorkflowError("somebody took the workflow off the server's queue")
 
     async def _find(self, job: str) -> tuple[JobState, dict]:
-        """Where the job is, and its record once it has ended."""
-        # The queue first: a job that ends between the two questions is in the history by then.
+        """The state of a job, and its record if it has ended."""
+        # The queue is asked first: a job that ends in between is then in the history.
         queue = await self.get("/queue")
         history = await self.get(f"/history/{job}")
         if job in history:
@@ -187,7 +216,7 @@ class ComfyClient:
         return JobState.UNKNOWN, {}
 
     async def _call(self, method: str, route: str, refused: bool = False, **options: Any) -> bytes:
-        """The body of an answer; with `refused` also that of one with status 400."""
+        """The body of an answer; with `refused` also of an answer with status 400."""
         try:
             async with self._session.request(method, self.url + route, **options) as response:
                 body = await response.read()
@@ -201,7 +230,7 @@ class ComfyClient:
 
 
 class ComfyServer:
-    """The same for plain code: a client of one ComfyUI server (`http://127.0.0.1:8188`)."""
+    """Synchronous client of one ComfyUI server (`http://127.0.0.1:8188`)."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -219,7 +248,7 @@ class ComfyServer:
         return self._do(lambda client: client.download(saved))
 
     def run(self, prompt: dict, progress: Progress | None = None, timeout: float = 600) -> dict:
-        """Queue a workflow in API form and wait for it; returns the outputs by node id.
+        """Queue a workflow in API form and wait for it; return the outputs by node id.
 
         Raises WorkflowError when the server refuses the workflow, a node fails, `timeout` seconds
         pass, or the server is lost.
@@ -231,43 +260,31 @@ class ComfyServer:
             async with ComfyClient(self.url) as client:
                 return await ask(client)
 
-        # In a thread of its own: a notebook has an event loop running already.
+        # In a thread of its own, because a notebook already runs an event loop.
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(lambda: asyncio.run(answer())).result()
 
 
-async def _next_event(socket: aiohttp.ClientWebSocketResponse) -> dict:
-    """The next text message; {} after a silence, a preview, or a lost connection."""
-    try:
-        message = await socket.receive(timeout=SILENCE)
-    except asyncio.TimeoutError:
-        return {}
-    if message.type == aiohttp.WSMsgType.TEXT:
-        return message.json()
-    if message.type != aiohttp.WSMsgType.BINARY:
-        await asyncio.sleep(SILENCE / 4)
-    return {}
+class _Listening:
+    """Handles the events of one job: progress, and its nodes' messages."""
 
+    def __init__(
+        self, prompt: dict, progress: Progress | None, notes: list[tuple[str, str]]
+    ) -> None:
+        self.prompt, self.progress, self.notes = prompt, progress, notes
+        self.began = self.ended = False
 
-def _refusal(answer: dict, prompt: dict) -> str:
-    """Why `/prompt` refused a workflow, with the reason of every node."""
-    error = answer.get("error", {})
-    message = error.get("message") if isinstance(error, dict) else str(error)
-    lines = [message or "ComfyUI refused the workflow"]
-    for node_id, problem in answer.get("node_errors", {}).items():
-        for error in problem["errors"]:
-            title = title_of(prompt, node_id)
-            lines.append(
-                f"{title} ({problem['class_type']}): {error['message']} {error['details']}"
-            )
-    return "\n".join(lines)
-
-
-def _raise_failure(status: dict, prompt: dict) -> None:
-    for kind, data in status["messages"]:
-        if kind == "execution_error":
-            title = title_of(prompt, data["node_id"])
-            text = data["exception_message"].strip()
-            raise WorkflowError(f"{title} ({data['node_type']}): {text}")
-        if kind == "execution_interrupted":
-            raise WorkflowError("the workflow was interrupted")
+    def __call__(self, event: dict) -> None:
+        kind, data = event.get("type"), event.get("data", {})
+        node = data.get("node")
+        self.ended = kind in ENDS or (kind == "executing" and node is None)
+        # Texts go to all clients; those after this job's start belong to it.
+        self.began = self.began or kind in ("execution_start", "executing")
+        if node not in self.prompt:
+            return
+        if kind == "text" and self.began:
+            self.notes.append((title_of(self.prompt, node), data["text"]))
+        elif kind == "progress" and self.progress:
+            self.progress(title_of(self.prompt, node), data["value"], data["max"])
+        elif kind == "executing" and self.progress:
+            self.progress(title_of(self.prompt, node), 0, 0)

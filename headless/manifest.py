@@ -1,4 +1,4 @@
-"""What a batch has done so far, on disk: a process that dies loses nothing that was finished."""
+"""The state of a batch on disk, so that a process that dies loses nothing that was finished."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ FILE_NAME = "visage-queue.jsonl"
 class Entry:
     """The last known state of an item: "queued" on a server, "done" or "failed".
 
-    `key` stands for everything that its result depends on; `files` maps the name of each file, from
-    the output folder, to its size in bytes; `texts` holds by node title what text nodes showed.
+    `key` is a hash of all that the result depends on; `files` maps the name of each file in the
+    output folder to its size in bytes; `texts` holds the texts that nodes showed, by title, and
+    `notes` their messages during the run; `seconds` is the time of the run without its wait.
     """
 
     item: str
@@ -26,11 +27,27 @@ class Entry:
     files: dict[str, int] = field(default_factory=dict)
     texts: dict[str, list[str]] = field(default_factory=dict)
     error: str = ""
+    notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
 
+def shows_nobody(entry: Entry) -> bool:
+    """Whether an item is unchanged because no face was found in its picture."""
+    said = [*entry.notes, *(line for lines in entry.texts.values() for line in lines)]
+    return any("no face found" in text.lower() or _marks_nothing(text) for text in said)
+
+
+def _marks_nothing(text: str) -> bool:
+    """Whether a text is Pixel Blend's report on an empty mask."""
+    try:
+        report = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(report, dict) and report.get("mask_share") == 0
+
+
 class Manifest:
-    """The entries of an output folder, one JSON object a line; the last one of an item counts."""
+    """The entries of an output folder, one JSON object on each line; an item's last one counts."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -38,7 +55,7 @@ class Manifest:
         self._entries: dict[tuple[str, str], Entry] = {}
         whole = self.path.read_bytes().splitlines(keepends=True) if self.path.exists() else []
         if whole and not whole[-1].endswith(b"\n"):
-            # Cut off in the middle: the next line must start on its own.
+            # A line was cut off: the next one must start on a line of its own.
             whole.pop()
             os.truncate(self.path, sum(map(len, whole)))
         for line in whole:
@@ -46,14 +63,14 @@ class Manifest:
             self._entries[entry.item, entry.key] = entry
 
     def find(self, item: str, key: str) -> Entry | None:
-        """The entry of an item; None if there is none or its files are no longer all there."""
+        """The entry of an item; None if there is none, or some of its files are missing."""
         entry = self._entries.get((item, key))
         if entry and entry.state == "done" and not all(map(self._is_there, entry.files.items())):
             return None
         return entry
 
     def note(self, entry: Entry) -> None:
-        """Add an entry; it is on the disk when this returns."""
+        """Add an entry and flush it to the disk."""
         self._entries[entry.item, entry.key] = entry
         with self.path.open("ab") as file:
             file.write(json.dumps(asdict(entry), ensure_ascii=False).encode() + b"\n")

@@ -1,11 +1,12 @@
 """A private headless ComfyUI server with this pack loaded.
 
-The server gets a temporary base directory of its own, so a user's models, inputs, outputs and
-settings are neither read nor written.
+The server has a temporary base directory of its own, so that a user's models, inputs, outputs and
+settings are neither read nor changed.
 """
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
@@ -39,10 +40,10 @@ def comfy_server(
         process = start_comfyui(comfyui, base, port, options)
         try:
             server = ComfyServer(f"http://127.0.0.1:{port}")
-            _wait_until_ready(server, process, base / "server.log", ready_within)
+            wait_until_ready(server, process, base / "server.log", ready_within)
             yield server
         finally:
-            _stop(process)
+            stop_comfyui(process)
 
 
 def start_comfyui(
@@ -65,14 +66,14 @@ def start_comfyui(
 
 
 def free_port() -> int:
-    """A port of this machine that nothing listens on."""
+    """Return a free port of this machine."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 def device_options() -> list[str]:
-    """What ComfyUI's command line needs on this machine: `--cpu` where there is no accelerator."""
+    """ComfyUI's options for this machine: `--cpu` if there is no accelerator."""
     accelerated = torch.cuda.is_available() or torch.backends.mps.is_available()
     return [] if accelerated else ["--cpu"]
 
@@ -81,7 +82,7 @@ def _command(comfyui: Path, base: Path, port: int) -> list[str]:
     command = [sys.executable, str(comfyui / "main.py"), "--listen", "127.0.0.1"]
     command += ["--port", str(port), "--base-directory", str(base)]
     command += ["--database-url", f"sqlite:///{base / 'user' / 'comfyui.db'}"]
-    # A user's extra_model_paths.yaml may add folders of other packs: only this one is wanted.
+    # A user's extra_model_paths.yaml may add other packs, so all but this one are disabled.
     command += ["--disable-all-custom-nodes", "--whitelist-custom-nodes", PACK_NAME]
     command += ["--disable-api-nodes", "--disable-auto-launch", "--preview-method", "none"]
     return command + device_options()
@@ -91,13 +92,15 @@ def _end_of(log: Path, lines: int = 25) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
 
-def _wait_until_ready(
+def wait_until_ready(
     server: ComfyServer, process: subprocess.Popen, log: Path, ready_within: float
 ) -> None:
+    """Wait for a server of `start_comfyui`. Raises ValueError with the end of its log."""
     deadline = time.monotonic() + ready_within
     while time.monotonic() < deadline:
         if process.poll() is not None:
             code = process.returncode
+            _refuse_missing_package(log)
             raise ValueError(
                 f"ComfyUI stopped with exit code {code} while starting:\n{_end_of(log)}"
             )
@@ -112,7 +115,18 @@ def _wait_until_ready(
         raise ValueError(f"ComfyUI could not load Visage:\n{_end_of(log)}")
 
 
-def _stop(process: subprocess.Popen) -> None:
+def _refuse_missing_package(log: Path) -> None:
+    """Raise ValueError if ComfyUI ended because this Python lacks a package."""
+    missing = re.findall(r"^ModuleNotFoundError: No module named '([^']+)'", _end_of(log), re.M)
+    if missing:
+        raise ValueError(
+            f"ComfyUI needs the Python package {missing[-1]}, which {sys.executable} does not "
+            "have: install ComfyUI's requirements.txt into that Python"
+        )
+
+
+def stop_comfyui(process: subprocess.Popen) -> None:
+    """Stop a server, by force after 15 s."""
     process.terminate()
     try:
         process.wait(timeout=15)

@@ -1,4 +1,4 @@
-"""One workflow with many settings: every combination of some dials, and the scores it gives."""
+"""Runs a workflow with every combination of some settings (dials) and reads the scores."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ SCORED_BY = "VisageTradeoff"
 
 @dataclass(frozen=True)
 class Sweep:
-    """One combination, as a run's label, and the tables (CSV) that each finished item showed."""
+    """One combination as a run's label, and the tables (CSV) that its finished items showed."""
 
     label: str
     tables: list[list[str]]
 
 
 def parse_dials(texts: Sequence[str]) -> dict[str, list[str]]:
-    """The values of each dial, from `title.input=a,b,c`; they must be numbers.
+    """Read the values of each dial from `title.input=a,b,c`; they must be numbers.
 
-    Raises ValueError for another form, no number and a dial that is given twice.
+    Raises ValueError for another form, values that are no numbers, and a dial given twice.
     """
     dials: dict[str, list[str]] = {}
     for text in texts:
@@ -53,12 +53,12 @@ def _is_number(text: str) -> bool:
 
 
 def combinations(dials: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
-    """One value of each dial, in every combination."""
+    """All combinations of one value for each dial."""
     return [dict(zip(dials, values, strict=True)) for values in product(*dials.values())]
 
 
 def label_of(choice: Mapping[str, str]) -> str:
-    """A combination as a run's label, from which its settings are read again."""
+    """The label of a combination, from which its settings can be read."""
     return ", ".join(f"{name}={value}" for name, value in choice.items())
 
 
@@ -74,10 +74,10 @@ def sweep(
 ) -> tuple[list[Sweep], list[Entry]]:
     """Run a workflow in API form for every combination of its dials and for every item.
 
-    `known` holds each server's own description of its nodes. Returns what each combination
-    showed, and all entries. What each run made lies in a folder of its own in `out`, and a
-    sweep that was stopped goes on where it was. Raises ValueError for a workflow without a
-    Trade-off node and for a dial that it does not have.
+    `known` holds each server's description of its nodes. Returns the tables of each combination,
+    and all entries. The files of each run are in a folder of their own in `out`; a sweep that was
+    stopped is continued. Raises ValueError for a workflow without a Trade-off node and for a dial
+    that it does not have.
     """
     object_info = next(iter(known.values()))
     if not _scorers(prompt):
@@ -89,7 +89,7 @@ def sweep(
     for choice in combinations(dials):
         one = deepcopy(prompt)
         for node in _scorers(one):
-            # Runs of other sweeps have no place in this one's curve.
+            # Otherwise runs of other sweeps would be in this one's curve.
             one[node]["inputs"]["keep"] = ""
         for name, value in choice.items():
             set_input(one, f"{name}={value}", object_info)

@@ -10,11 +10,13 @@ import contextlib
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 from aiohttp import WSMsgType, web
 
-CONDUCTS = ["work", "fail", "drop the socket", "say nothing", "answer 500", "die"]
+CONDUCTS = ["work", "fail", "drop the socket", "say nothing", "answer 500", "die", "see nobody"]
+TEXT = 3  # a binary message in which a node says something
 PICTURE = {"image_upload": True}
 
 
@@ -81,6 +83,12 @@ class FakeComfyUI:
             with contextlib.suppress(ConnectionError):
                 await socket.send_json({"type": kind, "data": {**data, "prompt_id": job}})
 
+    async def say_to_all(self, key: str, text: str) -> None:
+        message = TEXT.to_bytes(4, "big") + len(key).to_bytes(4, "big") + (key + text).encode()
+        for socket in self.sockets.values():
+            if not socket.closed:
+                await socket.send_bytes(message)
+
     async def show_queue(self, _) -> web.Response:
         return await answer({"queue_running": self.running, "queue_pending": self.queue})
 
@@ -146,6 +154,7 @@ class FakeComfyUI:
         pictures = [inner["inputs"]["image"] for inner in prompt.values() if loads(inner)]
         with (self.folder / "runs.jsonl").open("a") as file:
             file.write(json.dumps({"job": job, "picture": pictures[0]}) + "\n")
+        began = time.time_ns() // 1_000_000
         await self.tell(job, "execution_start")
         key, work = next((k, n["inputs"]) for k, n in prompt.items() if n["class_type"] == "Work")
         conduct = work["conduct"]
@@ -164,6 +173,8 @@ class FakeComfyUI:
                 self.stop_running = False
                 self.end(job, [["execution_interrupted", {}]], {})
                 return
+        if conduct == "see nobody":
+            await self.say_to_all(key, "No face found in picture 1 of 1.")
         if conduct == "fail":
             what = {"node_id": key, "node_type": "Work", "exception_message": "no face\n"}
             self.end(job, [["execution_error", what]], {})
@@ -183,7 +194,9 @@ class FakeComfyUI:
                 scores = f"{work['seconds'] * 10},{len(data) / 100}"
                 line = f"{inner['inputs']['label']}{inner['inputs']['keep']},{scores},1"
                 outputs[key] = {"text": [f"label,style,identity,on_front\n{line}\n"]}
-        self.end(job, [["execution_success", {}]], outputs)
+        ended = time.time_ns() // 1_000_000
+        start = ["execution_start", {"timestamp": began}]
+        self.end(job, [start, ["execution_success", {"timestamp": ended}]], outputs)
 
     def end(self, job: str, messages: list, outputs: dict) -> None:
         self.history[job] = {"status": {"messages": messages}, "outputs": outputs}

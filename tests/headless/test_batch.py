@@ -4,11 +4,17 @@ import json
 import subprocess
 import sys
 import time
+from io import BytesIO
 
+import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("aiohttp")
 from visage.cli.main import main
+from visage.headless.manifest import Entry, shows_nobody
+from visage.headless.pictures import as_uploaded
+from visage.models.picture_folder import pictures_in
 
 
 def queue(capsys, *words) -> tuple[int, dict]:
@@ -121,7 +127,39 @@ class TestRefusals:
 
     def test_no_server(self, workflow, capsys):
         assert main(["queue", str(workflow()), "--server", "http://127.0.0.1:9"]) == 2
-        assert "no ComfyUI server answers" in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert "no ComfyUI server answers: http://127.0.0.1:9 does not answer" in said
+        assert "lost" not in said
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (["--set", "Nobody.image=x"], '0 nodes are titled "Nobody"; the workflow has: Look'),
+            (["--set", "nonsense"], "title.input=value"),
+            (["--into", "Nobody", "--input", "."], '0 nodes are titled "Nobody"'),
+            (["--input", "gone"], "There is no picture and no folder gone"),
+            (["--input", "work.json"], "work.json is no picture"),
+        ],
+    )
+    def test_what_is_wrong_whatever_the_server_says_comes_first(
+        self, workflow, capsys, monkeypatch, words, said
+    ):
+        path = workflow()
+        monkeypatch.chdir(path.parent)
+        assert main(["queue", path.name, "--server", "http://127.0.0.1:9", *words]) == 2
+        assert said in capsys.readouterr().err
+
+    @pytest.mark.parametrize("name", ["face_edit", "workflows/face_edti.json"])
+    def test_a_workflow_that_was_probably_meant_is_named(self, capsys, name):
+        assert main(["queue", name, "--server", "http://127.0.0.1:9"]) == 2
+        said = capsys.readouterr().err
+        assert f"There is no workflow at {name}. Did you mean " in said
+        assert said.strip().endswith("workflows/face_edit.json?")
+
+    def test_a_workflow_of_another_name_gets_the_shipped_ones(self, capsys):
+        assert main(["queue", "zzz.json", "--server", "http://127.0.0.1:9"]) == 2
+        said = capsys.readouterr().err
+        assert " has: " in said and " face_edit, face_edit_" in said
 
     def test_a_folder_without_pictures(self, shared, workflow, tmp_path, capsys):
         (tmp_path / "empty").mkdir()
@@ -142,6 +180,7 @@ class TestRefusals:
         assert "is no ComfyUI workflow" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 class TestFailures:
     def test_one_failure_lets_the_others_go_on(self, fake, workflow, pictures, tmp_path, capsys):
         folder, out = pictures(3), tmp_path / "out"
@@ -189,6 +228,7 @@ class TestFailures:
         assert report["items"][0]["error"] == "no server was left to run it"
 
 
+@pytest.mark.slow
 class TestKilled:
     def test_the_client(self, fake, workflow, pictures, tmp_path, capsys):
         out = tmp_path / "out"
@@ -254,7 +294,7 @@ class TestKilled:
             fake.process.wait(timeout=30)
             fake.start()
         assert client.wait(timeout=60) == 1
-        assert "took its server down" in client.stderr.read()
+        assert "its server was lost again" in client.stderr.read()
         assert len(fake.runs()) == 3
 
     def test_ctrl_c_takes_the_rest_off_the_queue(self, fake, workflow, pictures, tmp_path, capsys):
@@ -273,6 +313,7 @@ class TestKilled:
         assert queue(capsys, *words)[0] == 0
 
 
+@pytest.mark.slow
 class TestManyServers:
     def test_both_are_kept_busy(self, start_fake, workflow, pictures, tmp_path, capsys):
         servers = [start_fake(), start_fake()]
@@ -281,9 +322,9 @@ class TestManyServers:
         words = (workflow(0.02), "--input", pictures(60), "--server", *urls, "--out", out)
         code, report = queue(capsys, *words)
         assert (code, report["done"]) == (0, 60)
-        shares = [len(fake.runs()) for fake in servers]
-        assert sum(shares) == 60
-        assert min(shares) > 15
+        runs = [len(fake.runs()) for fake in servers]
+        assert sum(runs) == 60
+        assert min(runs) > 15
 
     def test_the_other_takes_over_from_one_that_dies(
         self, start_fake, workflow, pictures, tmp_path
@@ -303,7 +344,89 @@ class TestManyServers:
         assert queue(capsys, *words)[0] == 0
 
 
+class TestFaces:
+    """A picture without a face comes back as it was, which is said and with --strict a failure."""
+
+    def test_it_is_said(self, fake, workflow, tmp_path, capsys):
+        words = ["queue", str(workflow(conduct="see nobody")), "--server", fake.url]
+        assert main([*words, "--out", str(tmp_path / "out")]) == 0
+        said = capsys.readouterr().err
+        assert "Work: No face found in picture 1 of 1." in said
+        assert "no face found in 1: work" in said
+
+    def test_it_is_a_failure_when_asked_for(self, fake, workflow, tmp_path, capsys):
+        words = (workflow(conduct="see nobody"), "--server", fake.url, "--out", tmp_path / "out")
+        code, report = queue(capsys, *words, "--strict")
+        assert code == 1
+        assert (report["done"], report["failed"], report["no_face"]) == (0, 1, 1)
+        assert (tmp_path / "out" / "work_Result.png").exists()
+        assert queue(capsys, *words, "--strict")[0] == 1  # from the manifest, without a run
+        assert len(fake.runs()) == 1
+
+    def test_others_are_not_accused(self, fake, workflow, tmp_path, capsys):
+        words = (workflow(), "--server", fake.url, "--out", tmp_path / "out", "--strict")
+        code, report = queue(capsys, *words)
+        assert (code, report["no_face"]) == (0, 0)
+
+    @pytest.mark.parametrize(
+        ("text", "nobody"),
+        [
+            ('{"mask_share": 0.0, "outside_max_abs_diff": 0.0}', True),
+            ('{"mask_share": 0.1, "outside_max_abs_diff": 0.0}', False),
+            ("picture 1: no face found", True),
+            ("all is well", False),
+        ],
+    )
+    def test_reports_say_it_too(self, text, nobody):
+        assert shows_nobody(Entry("a", "k", "done", texts={"Report": [text]})) is nobody
+
+
+@pytest.mark.slow
+def test_the_seconds_of_an_item_are_those_of_its_run(fake, workflow, pictures, tmp_path, capsys):
+    words = (workflow(seconds=1.0), "--input", pictures(3), "--server", fake.url)
+    report = queue(capsys, *words, "--out", tmp_path / "out")[1]
+    assert all(0.9 < item["seconds"] < 1.9 for item in report["items"])
+
+
 class TestFolders:
+    def test_one_picture(self, shared, workflow, pictures, tmp_path, capsys):
+        words = (workflow(), "--server", shared.url, "--out", tmp_path / "out")
+        queue(capsys, *words, "--input", pictures(2) / "001.png")
+        assert [path.name for path in (tmp_path / "out").glob("*.png")] == ["001_Result.png"]
+
+    @pytest.mark.parametrize("depth", [np.uint16, np.float32])
+    def test_deep_pictures_go_to_the_server_in_8_bits(self, tmp_path, depth):
+        ramp = np.tile(np.arange(256, dtype=np.uint8), (4, 1))
+        white = 257 if depth is np.uint16 else 1 / 255
+        Image.fromarray(ramp.astype(depth) * depth(white)).save(tmp_path / "deep.tif")
+        data, name = as_uploaded(tmp_path / "deep.tif")
+        assert name == "deep.png"
+        assert np.array_equal(np.asarray(Image.open(BytesIO(data)))[..., 0], ramp)
+
+    def test_other_pictures_go_as_they_are(self, tmp_path):
+        Image.new("RGBA", (4, 4)).save(tmp_path / "plain.png")
+        data, name = as_uploaded(tmp_path / "plain.png")
+        assert (data, name) == ((tmp_path / "plain.png").read_bytes(), "plain.png")
+
+    def test_a_picture_without_a_reading_fails_alone(self, fake, workflow, tmp_path, capsys):
+        (tmp_path / "in").mkdir()
+        Image.fromarray(np.full((4, 4), 9.0, np.float32)).save(tmp_path / "in" / "a.tif")
+        (tmp_path / "in" / "b.png").write_bytes(b"b")
+        words = (workflow(), "--server", fake.url, "--out", tmp_path / "out")
+        code, report = queue(capsys, *words, "--input", tmp_path / "in")
+        assert (code, report["done"], report["failed"]) == (1, 1, 1)
+        assert "a.tif: its floats go from 9 to 9" in report["items"][0]["error"]
+
+    def test_linked_folders_are_followed_and_circles_are_not(self, tmp_path):
+        inside, elsewhere = tmp_path / "in", tmp_path / "elsewhere"
+        for folder in (inside, elsewhere / "deep"):
+            folder.mkdir(parents=True)
+            (folder / "1.png").touch()
+        (inside / "linked").symlink_to(elsewhere, target_is_directory=True)
+        (elsewhere / "back").symlink_to(inside, target_is_directory=True)
+        names = [name for name, _ in pictures_in(inside, tmp_path / "out")]
+        assert names == ["1", "linked/deep/1"]
+
     def test_folders_below_are_kept_apart_and_results_are_no_input(
         self, shared, workflow, tmp_path, capsys
     ):
@@ -328,4 +451,16 @@ class TestFolders:
         (folder / "1.jpg").write_bytes(b"jpg")
         words = (workflow(), "--input", folder, "--server", shared.url, "--out", tmp_path / "out")
         assert queue(capsys, *words)[1]["done"] == 2
-        assert len(list((tmp_path / "out").glob("*.png"))) == 2
+        made = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.png")}
+        assert made == {
+            "1.png_Result.png": b"made from png",
+            "1.jpg_Result.png": b"made from jpg",
+        }
+
+    def test_titles_become_readable_names(self, shared, workflow, tmp_path, capsys):
+        path = workflow()
+        prompt = json.loads(path.read_text())
+        prompt["3"]["_meta"]["title"] = "Result: (final)!"
+        path.write_text(json.dumps(prompt))
+        queue(capsys, path, "--server", shared.url, "--out", tmp_path / "out")
+        assert (tmp_path / "out" / "work_Result_final.png").exists()

@@ -13,6 +13,7 @@ def test_a_comfyui_that_fails_to_start_is_reported_with_its_last_words(tmp_path)
             pass
 
 
+@pytest.mark.slow
 def test_a_comfyui_that_never_answers_is_stopped(tmp_path):
     (tmp_path / "main.py").write_text("import time\ntime.sleep(60)")
     with pytest.raises(ValueError, match="not ready after 2 s"):

@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("aiohttp")
 from visage.cli.main import main
 from visage.headless.sweep import combinations, label_of, parse_dials
+from visage.techniques.tradeoff import from_json
 
 
 def test_dials_are_read_and_combined():
@@ -108,6 +109,36 @@ def test_a_sweep_in_which_everything_failed_has_no_curve(fake, scored, tmp_path,
     code = main(["tradeoff", str(path), *map(str, words), "--set", "Work.conduct=fail"])
     assert code == 2
     assert "no run was finished (1 failed)" in capsys.readouterr().err
+
+
+def test_a_target_is_found_between_the_ends_of_a_dial(shared, scored, tmp_path, capsys):
+    """The stand-in's style is ten times the seconds that it works."""
+    out = tmp_path / "out"
+    words = ("--server", shared.url, "--out", out, "--dial", "Work.seconds=0.005,0.03")
+    code, rows = tradeoff(capsys, scored("mine"), *words, "--target", "style=0.2")
+    target = json.loads((out / "tradeoff.json").read_text())["target"]
+    assert code == 0
+    assert target["met"] and target["runs"] == len(rows) <= 8
+    assert 0 <= target["error"] <= 0.02
+    assert target["settings"]["Work.seconds"] == pytest.approx(0.02, abs=0.002)
+    assert from_json((out / "tradeoff.json").read_text())[0].style == pytest.approx(0.05)
+
+
+def test_a_target_that_is_out_of_reach_is_exit_code_1(shared, scored, tmp_path, capsys):
+    words = ("--server", shared.url, "--out", tmp_path / "out", "--target", "style=0.9")
+    code = main(
+        ["tradeoff", str(scored("mine")), *map(str, words), "--dial", "Work.seconds=0,0.03"]
+    )
+    assert code == 1
+    assert "style 0.9 in 2 runs: no value reaches it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dials", [[], ["A.b=1"], ["A.b=1,2,3"], ["A.b=1,2", "A.c=1,2"]])
+def test_a_target_wants_one_dial_with_two_ends(dials, scored, tmp_path, capsys):
+    words = [word for dial in dials for word in ("--dial", dial)]
+    out = ["--out", str(tmp_path / "out"), "--target", "identity=0.6"]
+    assert main(["tradeoff", str(scored("a")), *out, *words]) == 2
+    assert "one --dial with the two ends" in capsys.readouterr().err
 
 
 def test_what_cannot_be_swept_is_refused_before_anything_runs(

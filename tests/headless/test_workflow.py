@@ -1,8 +1,10 @@
 """Addressing the nodes of a workflow, and turning the canvas form into the API form."""
 
+import json
+
 import pytest
 from visage.headless.canvas import is_canvas_form, to_api_form
-from visage.headless.workflow import node_titled, picture_input, set_input, title_of
+from visage.headless.workflow import node_titled, picture_input, read_workflow, set_input, title_of
 
 PROMPT = {
     "1": {"class_type": "LoadImage", "inputs": {}, "_meta": {"title": "Picture"}},
@@ -19,7 +21,13 @@ OBJECT_INFO = {
                 "strength": ["FLOAT", {}],
                 "parts": ["COMBO", {"multiselect": True, "options": ["a", "b", "c"]}],
                 "clean": ["BOOLEAN", {}],
-            }
+            },
+            "optional": {
+                "choice": [
+                    "COMBO",
+                    {"multiselect": True, "options": ["a", "b", "c"], "separator": ", "},
+                ],
+            },
         },
     },
     "Save": {"input": {"required": {"images": ["IMAGE"], "prefix": ["STRING", {}]}}},
@@ -46,7 +54,7 @@ def canvas(middle: dict) -> dict:
     return {"nodes": nodes, "links": links}
 
 
-DRAW = [7, "randomize", 0.5, ["a", "b"], True]
+DRAW = [7, "randomize", 0.5, ["a", "b"], True, ["b", "c"]]
 
 
 class TestTitles:
@@ -68,6 +76,7 @@ class TestSettings:
             ("Draw.seed=12", "seed", 12),
             ("Draw.strength=1", "strength", 1.0),
             ("Draw.parts=a, c", "parts", {"__value__": ["a", "c"]}),
+            ("Draw.choice=a, c", "choice", "a, c"),
             ("Draw.clean=False", "clean", False),
         ],
     )
@@ -101,6 +110,7 @@ class TestCanvas:
             "strength": 0.5,
             "parts": {"__value__": ["a", "b"]},
             "clean": True,
+            "choice": "b, c",
         }
         assert prompt["3"]["inputs"] == {"images": ["2", 0], "prefix": "out"}
         assert set(prompt) == {"1", "2", "3"}
@@ -133,6 +143,7 @@ class TestCanvas:
         inner = node(5, "Draw", DRAW, [("image", 1), ("strength", 3)])
         inside = {
             "id": "abc",
+            "inputs": [{"name": "image", "type": "IMAGE"}, {"name": "strength", "type": "FLOAT"}],
             "nodes": [inner],
             "links": [{**dict(zip(names, link, strict=True)), "type": "IMAGE"} for link in links],
         }
@@ -152,3 +163,12 @@ class TestCanvas:
     def test_the_two_forms_are_told_apart(self):
         assert is_canvas_form(canvas(node(2, "Draw", DRAW)))
         assert not is_canvas_form(PROMPT)
+
+
+def test_what_a_newer_server_requires_has_its_declared_default(tmp_path):
+    """An API file made for an older version of a node; the page fills such inputs in as well."""
+    info = {"Load": {"input": {"required": {"image": ["IMAGE"], "bypass": ["BOOLEAN", {}]}}}}
+    info["Load"]["input"]["required"]["bypass"][1]["default"] = False
+    file = tmp_path / "work.json"
+    file.write_text(json.dumps({"1": {"class_type": "Load", "inputs": {}}}))
+    assert read_workflow(file, info)["1"]["inputs"] == {"bypass": False}

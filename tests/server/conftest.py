@@ -1,11 +1,14 @@
 """One ComfyUI server with the pack for all tests that need a real one, and its page in Chromium."""
 
+import json
 import os
 import shutil
 from pathlib import Path
 
 import pytest
+import visage
 
+PACKAGE = Path(visage.__file__).parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 QUIET = (
     "--no-sandbox",
@@ -17,8 +20,9 @@ QUIET = (
     "--disable-sync",
 )
 READY = "window.app?.graph && Object.keys(LiteGraph.registered_node_types).length > 100"
-# A folder into which `pip install --target` has put a newer comfyui-frontend-package.
+# The folder into which `make test` has put the newest comfyui-frontend-package, or another one.
 NEWER_FRONTEND = "VISAGE_NEWER_FRONTEND"
+INSTALLED = Path(__file__).resolve().parents[2] / ".venv" / "newer-frontend"
 
 
 @pytest.fixture(scope="session")
@@ -29,13 +33,29 @@ def server(comfyui_path):
         yield running
 
 
+@pytest.fixture
+def shipped(server):
+    """Load a shipped workflow in API form and put its pictures on the server."""
+
+    def load(name: str) -> dict:
+        path = PACKAGE / "workflows" / "api" / f"{name}.json"
+        prompt = json.loads(path.read_text(encoding="utf-8"))
+        for node in prompt.values():
+            if node["class_type"] == "LoadImage":
+                picture = PACKAGE / "web" / "samples" / node["inputs"]["image"]
+                node["inputs"]["image"] = server.upload(picture)
+        return prompt
+
+    return load
+
+
 @pytest.fixture(scope="session")
 def newer_frontend() -> tuple[str, ...]:
     """ComfyUI's options for a newer frontend than the one it asks for."""
-    folder = os.environ.get(NEWER_FRONTEND)
-    if not folder:
-        pytest.skip(f"no newer frontend: {NEWER_FRONTEND} names no folder")
-    return "--front-end-root", str(Path(folder) / "comfyui_frontend_package" / "static")
+    folder = Path(os.environ.get(NEWER_FRONTEND) or INSTALLED)
+    if not folder.is_dir():
+        pytest.skip(f"no newer frontend: `make test` puts one into {INSTALLED}")
+    return "--front-end-root", str(folder / "comfyui_frontend_package" / "static")
 
 
 @pytest.fixture(scope="session")

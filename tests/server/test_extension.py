@@ -2,6 +2,7 @@
 Nodes 2.0 where the machine has it.
 """
 
+import re
 from io import BytesIO
 
 import pytest
@@ -25,6 +26,10 @@ def put(canvas, kind: str) -> None:
     )
 
 
+def starts_with(text: str) -> re.Pattern:
+    return re.compile("^" + re.escape(text))
+
+
 def reload(canvas) -> None:
     """Save the workflow and open what was saved."""
     canvas.evaluate("app.loadGraphData(JSON.parse(JSON.stringify(app.graph.serialize())))")
@@ -41,7 +46,7 @@ class TestFaceParts:
 
     def parts(self, canvas) -> list[str]:
         (node,) = exported(canvas)
-        return node["inputs"]["parts"]["__value__"]
+        return node["inputs"]["parts"].split(", ")
 
     def lit(self, canvas) -> set[str]:
         shapes = canvas.locator(".visage-face [data-part][aria-checked=true]")
@@ -53,6 +58,17 @@ class TestFaceParts:
         assert self.parts(canvas) == ["face", "hat"]
         self.pick(canvas, "hat")
         assert self.parts(canvas) == ["face"]
+
+    def test_a_part_is_chosen_with_the_keyboard(self, canvas):
+        put(canvas, "VisageFaceMask")
+        hat = canvas.get_by_role("checkbox", name="hat", exact=True)
+        hat.focus()
+        assert canvas.locator(".visage-face-parts .visage-caption").text_content() == "hat"
+        hat.press(" ")
+        assert self.parts(canvas) == ["face", "hat"]
+        hat.press("Enter")
+        assert self.parts(canvas) == ["face"]
+        assert canvas.evaluate("app.graph.nodes.length") == 1, "no key reached the page"
 
     def test_a_part_of_a_preset_can_be_taken_out(self, canvas):
         put(canvas, "VisageFaceMask")
@@ -167,10 +183,16 @@ class TestComparison:
         stage = canvas.locator(".visage-stage")
         assert self.colours(canvas) == "rrrrrbbbbb"
         box = stage.bounding_box()
-        stage.locator("input").click(position={"x": 0.2 * box["width"], "y": box["height"] / 2})
+        canvas.mouse.click(box["x"] + 0.2 * box["width"], box["y"] + box["height"] / 2)
         assert self.colours(canvas) == "rrbbbbbbbb"
         canvas.keyboard.press("End")
         assert self.colours(canvas) == "rrrrrrrrrr"
+        for _ in range(3):
+            canvas.keyboard.press("PageDown")
+        assert self.colours(canvas) == "rrrrrrrbbb"
+        canvas.keyboard.press("ArrowLeft")
+        slider = canvas.get_by_role("slider", name="from ")
+        assert slider.get_attribute("aria-valuetext").startswith("69 % ")
 
     def test_turns_the_pages_of_a_batch(self, canvas):
         self.compare(canvas, "VisageCompare", batch=2)
@@ -232,6 +254,13 @@ class TestLossCurve:
         caption.filter(has_text="step 3 of 3, loss 0.").wait_for(timeout=120_000)
         line = canvas.locator(".visage-mean").get_attribute("points")
         assert len(line.split()) == 3
+        curve = canvas.get_by_role("slider", name="loss by step")
+        curve.focus()
+        for key, step in (("ArrowLeft", 2), ("Home", 1), ("End", 3)):
+            curve.press(key)
+            assert caption.text_content().startswith(f"at step {step}: 0.")
+        curve.press("Escape")
+        assert caption.text_content().startswith("step 3 of 3")
 
     def test_a_message_finds_its_node_inside_a_subgraph(self, canvas):
         put(canvas, "VisageTrainStyleLora")
@@ -250,6 +279,59 @@ class TestLossCurve:
         )
         caption = canvas.locator(".visage-loss .visage-caption")
         caption.filter(has_text="step 2 of 8, loss 0.200").wait_for()
+
+
+class TestProgressLine:
+    def tell(self, canvas, *messages: tuple[str, dict]) -> None:
+        canvas.evaluate(
+            """async messages => {
+                const { api } = await import('/scripts/api.js');
+                for (const [name, detail] of messages)
+                    api.dispatchEvent(new CustomEvent(name, { detail }));
+            }""",
+            messages,
+        )
+
+    def at(self, node: str, value: int, total: int = 60, **more) -> tuple[str, dict]:
+        state = {"state": "running", "node_id": node, "value": value, "max": total, **more}
+        return "progress_state", {"prompt_id": "1", "nodes": {node: state}}
+
+    def test_a_long_run_is_told_by_stage_and_time_left(self, canvas):
+        put(canvas, "VisageStyleTransfer")
+        node = str(canvas.evaluate("app.graph.nodes[0].id"))
+        stages = [["inverting", 40], ["painting", 20]]
+        line = canvas.locator(".visage-progress")
+        self.tell(
+            canvas, ("execution_start", {}), self.at(node, 0, 1),
+            ("visage.stages", {"node": node, "stages": stages}), self.at(node, 1),
+        )  # fmt: skip
+        assert not line.is_visible(), "a short run needs no words"
+        canvas.wait_for_timeout(2200)
+        self.tell(canvas, self.at(node, 45))
+        said = r"Style Transfer: painting 5 of 20, about \d s left"
+        assert re.fullmatch(said, line.text_content())
+        assert line.get_attribute("aria-valuetext") == line.text_content()
+        self.tell(canvas, ("execution_success", {}))
+        assert not line.is_visible()
+
+    def test_what_a_node_expands_to_is_told_under_its_name(self, canvas):
+        put(canvas, "VisageEditFaces")
+        node = str(canvas.evaluate("app.graph.nodes[0].id"))
+        inner = f"{node}.0.0.4"
+        self.tell(canvas, ("execution_start", {}), self.at(inner, 1, display_node_id=node))
+        canvas.wait_for_timeout(2200)
+        self.tell(canvas, self.at(inner, 30, display_node_id=node))
+        text = canvas.locator(".visage-progress").text_content()
+        assert text.startswith("Edit Faces: 30 of 60, about ")
+        self.tell(canvas, ("execution_interrupted", {}))
+
+    def test_nodes_of_others_are_left_alone(self, canvas):
+        put(canvas, "KSampler")
+        node = str(canvas.evaluate("app.graph.nodes[0].id"))
+        self.tell(canvas, ("execution_start", {}), self.at(node, 1))
+        canvas.wait_for_timeout(2200)
+        self.tell(canvas, self.at(node, 30))
+        assert not canvas.locator(".visage-progress").is_visible()
 
 
 class TestStarterBanner:
@@ -345,10 +427,11 @@ class TestTradeoff:
                 }""",
                 [label, colour],
             )
-            canvas.get_by_role("button", name=label, exact=True).wait_for(timeout=60_000)
+            run = canvas.get_by_role("button", name=starts_with(label))
+            run.wait_for(timeout=60_000)
         caption = canvas.locator(".visage-tradeoff .visage-caption")
         for label, wanted in (("denoise=0.3, weight=1", "red"), ("denoise=0.9", "blue")):
-            run = canvas.get_by_role("button", name=label, exact=True)
+            run = canvas.get_by_role("button", name=starts_with(label))
             run.hover()
             assert caption.text_content().startswith(f"{label}: style ")
             run.click()
@@ -359,6 +442,14 @@ class TestTradeoff:
             red, _, blue = shown.getpixel((shown.width // 2, shown.height // 2))
             assert (red > blue) == (wanted == "red")
             picture.click()
+        run.focus()
+        assert caption.text_content().startswith("denoise=0.9: style ")
+        run.press("Enter")
+        picture.wait_for()
+        assert picture.get_attribute("alt") == "the picture of denoise=0.9"
+        canvas.keyboard.press("Escape")
+        assert not picture.is_visible()
+        assert run.evaluate("dot => dot === document.activeElement"), "back where it began"
 
 
 def test_nothing_went_wrong(canvas, ours):

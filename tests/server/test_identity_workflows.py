@@ -17,18 +17,14 @@ def inputs_of(prompt: dict, title: str) -> dict:
 
 
 @pytest.fixture
-def workflow(server):
+def workflow(shipped):
     """A shipped workflow with its pictures, at 64 px and with few steps."""
 
     def load(name: str) -> dict:
-        path = PACKAGE / "workflows" / "api" / f"{name}.json"
-        prompt = json.loads(path.read_text(encoding="utf-8"))
+        prompt = shipped(name)
         for node in prompt.values():
-            inputs = node["inputs"]
-            if node["class_type"] == "LoadImage":
-                inputs["image"] = server.upload(PACKAGE / "web" / "samples" / inputs["image"])
             if node["class_type"] == "VisageStyleTransfer":
-                inputs.update(steps=2, inversion_steps=50)
+                node["inputs"].update(steps=2, inversion_steps=50)
         inputs_of(prompt, "Mosaic compose")["size"] = 64
         inputs_of(prompt, "Style size").update(width=64, height=64)
         return prompt

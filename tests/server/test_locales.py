@@ -15,3 +15,16 @@ def test_comfyui_serves_every_language(server):
     for language in ("en", "ko"):
         path = LOCALES / language / "nodeDefs.json"
         assert served[language]["nodeDefs"] == json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_the_menu_is_korean(server):
+    """The page looks each part of a category up by itself."""
+    served = server.get("/i18n")["ko"]["nodeCategories"]
+    paths = {
+        info["category"]
+        for name, info in server.get("/object_info").items()
+        if name.startswith("Visage")
+    }
+    parts = {part for path in paths for part in path.split("/")} - {"Visage"}
+    assert parts == set(served)
+    assert all("가" <= text[0] <= "힣" for text in served.values())

@@ -14,37 +14,8 @@ from PIL import Image
 from visage.headless.workflow import WorkflowError, node_titled
 
 PACKAGE = Path(visage.__file__).parent
-NODES = {
-    "VisageLoadStarter",
-    "VisageLoadFaceParser",
-    "VisageFaceMask",
-    "VisageSoftMask",
-    "VisageCropFaces",
-    "VisagePasteFaces",
-    "VisageLoadFaceEdit",
-    "VisageFaceAwareText",
-    "VisageSoftInpaint",
-    "VisagePixelBlend",
-    "VisageTrainStyleLora",
-    "VisageInvert",
-    "VisageStyleRegion",
-    "VisageDiffStyler",
-    "VisagePromptMask",
-    "VisageLoadIPAdapter",
-    "VisageStyleAdapter",
-    "VisageTrainFaceEdit",
-    "VisageCompare",
-    "VisageMosaicCompose",
-    "VisageMosaicRestore",
-    "VisageLatentAdaIN",
-    "VisageLoadFaceAnalyzer",
-    "VisageIdentityScore",
-    "VisageStyleScore",
-    "VisageTradeoff",
-    "VisageDial",
-    "VisageStyleTransfer",
-    "VisageIdentityGuard",
-}
+SNAPSHOT = Path(__file__).parents[1] / "nodes" / "schema_snapshot.json"
+NODES = set(json.loads(SNAPSHOT.read_text(encoding="utf-8")))
 
 
 @pytest.fixture(scope="module")

@@ -1,29 +1,22 @@
 """A real server runs the style workflows, through its own API."""
 
 import json
-from pathlib import Path
 
 import pytest
-import visage
 from visage.headless.workflow import WorkflowError, node_titled
 
-PACKAGE = Path(visage.__file__).parent
 NAMES = ("style_whole", "style_region", "style_many")
 
 
 @pytest.fixture
-def workflow(server):
+def workflow(shipped):
     """A shipped workflow with its pictures, at 64 px and with few steps."""
 
     def load(name: str) -> dict:
-        path = PACKAGE / "workflows" / "api" / f"{name}.json"
-        prompt = json.loads(path.read_text(encoding="utf-8"))
+        prompt = shipped(name)
         for node in prompt.values():
-            inputs = node["inputs"]
-            if node["class_type"] == "LoadImage":
-                inputs["image"] = server.upload(PACKAGE / "web" / "samples" / inputs["image"])
             if node["class_type"] == "VisageTrainStyleLora":
-                inputs.update(steps=2, size=64, rank=4)
+                node["inputs"].update(steps=2, size=64, rank=4)
         node_titled(prompt, "Model size")[1]["inputs"].update(width=64, height=64)
         node_titled(prompt, "Invert")[1]["inputs"].update(steps=2, inversion_steps=50)
         return prompt
