@@ -17,9 +17,11 @@ def add_bench_command(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("name", choices=benchmark_names(), help="which benchmark")
     parser.add_argument("--quick", action="store_true", help="a small sample, in under a minute")
     parser.add_argument(
-        "--samples", type=int, help="how many samples, where a benchmark lets you choose: identity"
+        "--samples",
+        type=int,
+        help="number of samples, for benchmarks that allow it (identity)",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object, name to number")
+    parser.add_argument("--json", action="store_true", help="print one JSON object of the figures")
     parser.set_defaults(run=_run)
 
 
@@ -36,7 +38,7 @@ def _run(options: argparse.Namespace) -> None:
     chosen = {} if options.samples is None else {"samples": options.samples}
     if chosen and "samples" not in inspect.signature(benchmark.run).parameters:
         raise ValueError(f"The number of samples of {options.name} cannot be chosen.")
-    # Only the figures go to stdout, whatever the libraries print.
+    # Libraries print to stdout, too, which is for the figures alone.
     with contextlib.redirect_stdout(sys.stderr):
         figures = benchmark.run(options.quick, **chosen)
     if options.json:

@@ -14,14 +14,14 @@ def add_data_command(subparsers: argparse._SubParsersAction) -> None:
     draw = actions.add_parser(
         "render", help="write portraits of the starter world in the layout of CelebAMask-HQ"
     )
-    draw.add_argument("--count", type=int, required=True, metavar="N", help="how many portraits")
+    draw.add_argument("--count", type=int, required=True, metavar="N", help="number of portraits")
     draw.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to fill")
     draw.add_argument("--size", type=int, default=128, help="width and height in pixels (128)")
     draw.add_argument(
         "--split",
         choices=("train", "validation", "test"),
         default="train",
-        help="people, seeds and styles are never shared between splits (train)",
+        help="which people and seeds to draw; splits have none in common (train)",
     )
     draw.add_argument("--style", help="one style for all; without it, photographs and paintings")
     draw.add_argument("--workers", type=int, default=2, help="processes that draw (2)")
@@ -31,7 +31,7 @@ def add_data_command(subparsers: argparse._SubParsersAction) -> None:
 def _render(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from ..training.world.export import export_portraits
+    from ..world.export import export_portraits
 
     begun = time.perf_counter()
     progress = export_portraits(

@@ -1,4 +1,4 @@
-"""`visage demo`: edit a face by prompt in two pictures, and prove the background untouched."""
+"""`visage demo`: edit a face by prompt in two pictures, and prove the background unchanged."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import io
 import json
 import time
+import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -13,26 +14,23 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from PIL import Image, ImageDraw, ImageFont
-
-from ..engines.comfyui_location import comfyui_version, find_comfyui
+from ..engines.comfyui.location import comfyui_version, find_comfyui
 from ..headless.workflow import node_titled
-from ..models.face_edit import read_face_edit
-from ..models.face_parser import load_face_parser
-from ..models.starter_files import starter_file
-from ..techniques.face_edit import edit_faces
-from ..techniques.text_adapter import FaceAwareTextAdapter
+from . import demo_paintings
+from .demo_page import write_page
 
 if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
     from ..headless.client import ComfyServer
 
 WORKFLOW = Path(__file__).resolve().parent.parent / "workflows" / "api" / "face_edit.json"
 PORTRAIT = 3
-PROMPTS = {
-    "portrait": "a portrait of a woman with glasses, smiling",
-    "astronaut": "a portrait of a woman with glasses, smiling",
+# Prompt and parts of each picture.
+EDITS = {
+    "portrait": ("a portrait of a woman with red hair", "hair"),
+    "astronaut": ("a portrait of a woman with pale skin and red lipstick", "face"),
 }
 SHEET_SIDE = 320
 
@@ -56,14 +54,16 @@ def add_demo_command(subparsers: argparse._SubParsersAction) -> None:
         "--engine",
         choices=("auto", "comfyui", "diffusers"),
         default="auto",
-        help="auto takes ComfyUI where it is found",
+        help="auto uses ComfyUI if it is found",
     )
     parser.add_argument("--output", type=Path, default=Path("output/demo"), help="folder to write")
+    parser.add_argument("--open", action="store_true", help="open the page of results at the end")
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> None:
     start = time.monotonic()
+    options.output.mkdir(parents=True, exist_ok=True)
     comfyui = None if options.engine == "diffusers" else find_comfyui()
     if options.engine == "comfyui" and comfyui is None:
         raise FileNotFoundError(
@@ -75,51 +75,92 @@ def _run(options: argparse.Namespace) -> None:
     else:
         print("Engine: diffusers; `make comfyui` gets ComfyUI, to run the workflow there")
     with _comfyui_editor(comfyui) if comfyui else nullcontext(_diffusers_editor()) as edit:
-        pictures = [_edit_picture(name, options.output / name, edit) for name in PROMPTS]
+        pictures = [_edit_picture(name, options.output / name, edit) for name in EDITS]
+    print("astronaut: painted without a model")
+    astronaut = _original("astronaut")
+    folder = options.output / "paintings"
+    paintings = [demo_paintings.paint(name, astronaut, folder) for name in demo_paintings.STYLES]
+    _add_likeness(pictures, paintings)
     seconds = round(time.monotonic() - start, 1)
     report = {
         "engine": "comfyui" if comfyui else "diffusers",
         "comfyui_version": comfyui_version(comfyui) if comfyui else None,
         "seconds": seconds,
         "pictures": pictures,
+        "paintings": paintings,
     }
     (options.output / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-    print(f"Done in {seconds} s: see {options.output}")
+    page = options.output / "report.html"
+    write_page(report, page)
+    print(f"Done in {seconds} s: open {page} in a browser")
+    if options.open:
+        webbrowser.open(page.resolve().as_uri())
 
 
 def _edit_picture(name: str, folder: Path, edit: Editor) -> dict:
-    """Edit one picture and write its files; returns its entry of the report."""
+    """Edit one picture and write its files; return its entry in the report."""
+    from PIL import Image
+
     folder.mkdir(parents=True, exist_ok=True)
     original = _original(name)
     picture = folder / "input.png"
     Image.fromarray(original).save(picture)
     prompt = json.loads(WORKFLOW.read_text(encoding="utf-8"))
-    node_titled(prompt, "Prompt")[1]["inputs"]["text"] = PROMPTS[name]
-    print(f'{name}: "{PROMPTS[name]}"')
+    text, parts = EDITS[name]
+    node_titled(prompt, "Prompt")[1]["inputs"]["text"] = text
+    node_titled(prompt, "Face mask")[1]["inputs"]["parts"] = parts
+    print(f'{name}: "{text}"')
     edited = edit(picture, prompt)
     files = {"input": picture}
     for part, image in edited.pictures.items():
         files[part] = folder / f"{part}.png"
         Image.fromarray(image).save(files[part])
     files["sheet"] = folder / "sheet.png"
-    _contact_sheet({"input": original, **edited.pictures}, PROMPTS[name]).save(files["sheet"])
-    difference, share = edited.proof["outside_max_abs_diff"], edited.proof["mask_share"]
-    print(f"{name}: {share:.1%} of the picture edited, largest difference elsewhere {difference:g}")
+    _contact_sheet({"input": original, **edited.pictures}, text).save(files["sheet"])
+    difference, fraction = edited.proof["outside_max_abs_diff"], edited.proof["changed_share"]
+    print(
+        f"{name}: {fraction:.1%} of the pixels changed, largest difference elsewhere {difference:g}"
+    )
     return {
         "name": name,
+        "prompt": text,
         "outside_max_abs_diff": difference,
-        "mask_share": share,
+        "mask_share": edited.proof["mask_share"],
+        "changed_share": fraction,
         "files": {part: str(file) for part, file in files.items()},
     }
 
 
+def _add_likeness(pictures: list[dict], paintings: list[dict]) -> None:
+    """Add to each entry the cosine of its faces before and after (None without) and a verdict."""
+    import torch
+
+    from ..models.face_analyzer import starter_analyzer
+    from ..models.picture_files import read_picture
+    from ..techniques.identity_score import identity_scores
+
+    def read(file: str) -> torch.Tensor:
+        import numpy as np
+
+        return torch.from_numpy(np.array(read_picture(file).convert("RGB"))).float()[None] / 255
+
+    pairs = [(entry["files"]["input"], entry["files"]["blended"]) for entry in pictures]
+    pairs += [(pictures[-1]["files"]["input"], entry["file"]) for entry in paintings]
+    analyzer = starter_analyzer()
+    for entry, (before, after) in zip([*pictures, *paintings], pairs, strict=True):
+        (score,) = identity_scores(read(before), read(after), analyzer)
+        largest = max(score.faces, key=lambda face: face.box[2] * face.box[3], default=None)
+        entry["identity"] = largest and round(largest.cosine, 4)
+        entry["verdict"] = largest and largest.verdict
+
+
 def _original(name: str) -> np.ndarray:
-    """The picture [512, 512, 3] uint8 of that name."""
+    """Read the original picture of a name, [512, 512, 3] uint8."""
     if name == "astronaut":
         import skimage.data
 
         return skimage.data.astronaut()
-    from ..training.world import portrait
+    from ..world import portrait
 
     return portrait(PORTRAIT, size=512, split="test", style="photo").image
 
@@ -134,6 +175,9 @@ def _comfyui_editor(comfyui: Path) -> Iterator[Editor]:
 
 
 def _edit_with_comfyui(server: ComfyServer, picture: Path, prompt: dict) -> Edited:
+    import numpy as np
+    from PIL import Image
+
     node_titled(prompt, "Picture")[1]["inputs"]["image"] = server.upload(picture)
     outputs = server.run(prompt, _show_progress)
 
@@ -152,7 +196,16 @@ def _edit_with_comfyui(server: ComfyServer, picture: Path, prompt: dict) -> Edit
 
 
 def _diffusers_editor() -> Editor:
+    import numpy as np
+    import torch
+
     from ..engines.diffusers import DiffusersEngine
+    from ..models.face_edit import read_face_edit
+    from ..models.face_parser import load_face_parser
+    from ..models.picture_files import read_picture
+    from ..models.starter_files import starter_file
+    from ..techniques.face_edit import FaceEditSettings, edit_faces
+    from ..techniques.text_adapter import FaceAwareTextAdapter
 
     weights = read_face_edit(starter_file("face_edit"))
     engine = DiffusersEngine.load(face_edit=weights)
@@ -161,10 +214,13 @@ def _diffusers_editor() -> Editor:
 
     def edit(picture: Path, prompt: dict) -> Edited:
         text = node_titled(prompt, "Prompt")[1]["inputs"]["text"]
-        image = torch.from_numpy(np.array(Image.open(picture))).float().unsqueeze(0) / 255
+        parts = node_titled(prompt, "Face mask")[1]["inputs"]["parts"]
+        mode = node_titled(prompt, "Pixel blend")[1]["inputs"]["mode"]
+        image = torch.from_numpy(np.array(read_picture(picture))).float().unsqueeze(0) / 255
         progress = partial(_show_progress, "Sampler")
-        # The settings of the technique are those of the shipped workflow.
-        result = edit_faces(image, text, engine, parser, adapter=adapter, progress=progress)
+        # The technique's defaults are the shipped workflow's, except for these settings.
+        settings = FaceEditSettings(parts=tuple(parts.split(", ")), blend_mode=mode)
+        result = edit_faces(image, text, engine, parser, settings, adapter, progress)
         pictures = {"overlay": result.overlay, "raw": result.edited, "blended": result.blended}
         return Edited(
             {name: (image[0] * 255).round().byte().numpy() for name, image in pictures.items()},
@@ -181,11 +237,15 @@ def _show_progress(title: str, step: int, steps: int) -> None:
 
 
 def _contact_sheet(pictures: dict[str, np.ndarray], prompt: str) -> Image.Image:
-    """The pictures side by side at one height, each with its name, under the prompt."""
+    """Draw the pictures side by side at one height, each with its name, below the prompt."""
+    from PIL import Image, ImageDraw, ImageFont
+
     font = ImageFont.load_default(18)
     columns = [Image.fromarray(image) for image in pictures.values()]
     columns = [
-        image.resize((round(image.width * SHEET_SIDE / image.height), SHEET_SIDE), Image.LANCZOS)
+        image.resize(
+            (round(image.width * SHEET_SIDE / image.height), SHEET_SIDE), Image.Resampling.LANCZOS
+        )
         for image in columns
     ]
     gap, line = 12, 30

@@ -1,4 +1,4 @@
-"""`visage doctor`: what this machine has for Visage, what is missing, and how to get it."""
+"""`visage doctor`: what Visage finds on this machine, what is missing, and how to get it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..engines.comfyui_location import PACKAGE, comfyui_version, find_comfyui
+from ..engines.comfyui.location import PACKAGE, comfyui_version, find_comfyui
+from ..models.needed_files import missing_files, needed_files
 from ..models.starter_files import FILES, starter_file
-from ..models.survey import EXTRA_PATHS, survey
+from ..models.survey import EXTRA_PATHS, folders_of, survey
 
 OLDEST_COMFYUI = (0, 3, 64)
 NEEDED = {
-    "torch": "what every model runs on: see https://pytorch.org/get-started",
+    "torch": "all models need it: see https://pytorch.org/get-started",
     "numpy": "pip install numpy",
     "opencv-python-headless": "pip install opencv-python-headless",
     "safetensors": "pip install safetensors",
@@ -30,15 +31,18 @@ OPTIONAL = {
     "aiohttp": "`visage queue` and `visage tradeoff`: pip install aiohttp",
     "onnxruntime": "face analysis with InsightFace's files: pip install onnxruntime",
 }
-# Other distributions of the same module.
+# Other distributions that install the same module.
 ALIASES = {"opencv-python-headless": ("opencv-python", "opencv-contrib-python")}
 
 
 @dataclass
 class Report:
-    """Facts by topic, `problems` that keep something from working, `hints` on what is optional."""
+    """The findings: facts by topic, what `works`, what more files would add (`additions`),
+    `problems` that keep something from working, and `hints` about optional things."""
 
     facts: dict[str, Any] = field(default_factory=dict)
+    works: list[str] = field(default_factory=list)
+    additions: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     hints: list[str] = field(default_factory=list)
 
@@ -58,15 +62,16 @@ def add_doctor_command(subparsers: argparse._SubParsersAction) -> None:
 def _run(options: argparse.Namespace) -> int:
     report = examine()
     if options.json:
+        lists = ("works", "additions", "problems", "hints")
         whole = {"ok": not report.problems, **report.facts}
-        print(json.dumps({**whole, "problems": report.problems, "hints": report.hints}, indent=2))
+        print(json.dumps(whole | {name: getattr(report, name) for name in lists}, indent=2))
     else:
         _print(report)
     return 1 if report.problems else 0
 
 
 def examine() -> Report:
-    """Everything that the doctor looks at."""
+    """Make the report."""
     report = Report()
     _examine_packages(report)
     _examine_device(report)
@@ -78,9 +83,31 @@ def examine() -> Report:
     elif not report.facts["packages"]["diffusers"]:
         report.problems.append(
             "There is neither ComfyUI nor diffusers, so nothing can run a model: "
-            "`make comfyui` gets the one, `pip install diffusers transformers` the other."
+            "`make comfyui` installs the one, `pip install diffusers transformers` the other."
         )
+    _say_what_works(report)
     return report
+
+
+def _say_what_works(report: Report) -> None:
+    facts = report.facts
+    packages = facts["packages"]
+    if not packages["torch"] or facts["starter"]["missing"]:
+        return
+    if facts["comfyui"]["pack"] and not facts["comfyui"]["too_old"]:
+        report.works.append(
+            "on ComfyUI's canvas: every template without a model beside its name, on the built-in "
+            "starter"
+        )
+    if packages["diffusers"] and packages["transformers"]:
+        report.works.append(
+            "without ComfyUI: `visage demo`, `train` and `evaluate`, on the starter"
+        )
+    if packages["aiohttp"]:
+        report.works.append("from outside: `visage queue`, on any running ComfyUI that has Visage")
+    report.works += [
+        f"with your files: {shelf['adds']}" for shelf in facts["models"] if shelf["files"]
+    ]
 
 
 def _version(package: str) -> str | None:
@@ -144,7 +171,12 @@ def _examine_starter(report: Report) -> None:
 
 
 def _examine_comfyui(report: Report) -> Path | None:
-    report.facts["comfyui"] = facts = {"path": None, "version": None, "pack": None}
+    report.facts["comfyui"] = facts = {
+        "path": None,
+        "version": None,
+        "pack": None,
+        "too_old": False,
+    }
     try:
         comfyui = find_comfyui()
     except FileNotFoundError as error:
@@ -160,6 +192,7 @@ def _examine_comfyui(report: Report) -> Path | None:
     pack = next((path for path in packs.glob("*") if path.resolve() == PACKAGE.resolve()), None)
     facts.update(path=str(comfyui), version=version, pack=str(pack) if pack else None)
     if not _is_new_enough(version):
+        facts["too_old"] = True
         oldest = ".".join(map(str, OLDEST_COMFYUI))
         report.problems.append(f"ComfyUI {version} is too old: Visage needs {oldest} or newer.")
     if pack is None:
@@ -188,6 +221,7 @@ def _examine_models(report: Report, comfyui: Path) -> None:
             {
                 "kind": kind.key,
                 "what": kind.what,
+                "adds": kind.adds,
                 "folders": [str(folder) for folder in shelf.folders],
                 "files": [str(path) for path in shelf.files],
                 "known_files": list(kind.known_files),
@@ -196,10 +230,30 @@ def _examine_models(report: Report, comfyui: Path) -> None:
             }
         )
         if not shelf.files:
-            report.hints.append(
-                f"No file in {shelf.folders[0]}, which is for {kind.what}. {kind.how_to_get()}"
+            report.additions.append(
+                f"{kind.adds}: {kind.what}, in {shelf.folders[0]}. {kind.how_to_get()}"
             )
     report.problems += [f"{file.reason} {file.advice}" for file in misplaced]
+    report.facts["templates"] = _templates(comfyui)
+
+
+def _templates(comfyui: Path) -> list[dict[str, Any]]:
+    """For each template that names files: those files, and the missing ones."""
+    found = []
+    for path in sorted((PACKAGE / "workflows" / "api").glob("*.json")):
+        prompt = json.loads(path.read_text(encoding="utf-8"))
+        needed = needed_files(prompt)
+        folders = {folder: folders_of(folder, comfyui) for folder, _ in needed}
+        if needed:
+            missing = missing_files(prompt, folders)
+            found.append(
+                {
+                    "template": path.stem,
+                    "files": ["/".join(file) for file in needed],
+                    "missing": ["/".join(file) for file in missing],
+                }
+            )
+    return found
 
 
 def _print(report: Report) -> None:
@@ -212,9 +266,30 @@ def _print(report: Report) -> None:
     print(f"ComfyUI   {comfyui['version'] or 'none'} {comfyui['path'] or ''}")
     print("Packages  " + ", ".join(f"{name} {v or '-'}" for name, v in facts["packages"].items()))
     for shelf in facts["models"]:
-        names = ", ".join(os.path.basename(path) for path in shelf["files"]) or "none"
-        print(f"Models    {shelf['kind']}: {names}")
-    for title, lines in (("Wrong", report.problems), ("Optional", report.hints)):
+        if shelf["files"]:
+            names = ", ".join(os.path.basename(path) for path in shelf["files"])
+            print(f"Models    {shelf['kind']}: {names}")
+    for template in facts.get("templates", []):
+        lacks = f"needs models/{', models/'.join(template['missing'])}"
+        print(f"Template  {template['template']} {lacks if template['missing'] else 'is ready'}")
+    topics = {
+        "Works": report.works or ["nothing yet"],
+        "Adds": report.additions,
+        "Optional": report.hints,
+        "Wrong": report.problems,
+    }
+    for title, lines in topics.items():
         for line in lines:
             print(f"{title:9} {line}")
-    print("All is well." if not report.problems else f"{len(report.problems)} to put right.")
+    print(_verdict(report))
+
+
+def _verdict(report: Report) -> str:
+    """The last line: whether something is wrong or missing."""
+    if report.problems:
+        return f"{len(report.problems)} to put right."
+    if not report.works:
+        return "Nothing is wrong, and nothing works yet."
+    if report.additions:
+        return f"Nothing is wrong. {len(report.additions)} kinds of files would add to it."
+    return "Nothing is wrong, and nothing is missing."

@@ -9,24 +9,62 @@ import sys
 from pathlib import Path
 
 from .evaluate_face_edit import add_face_edit_command
+from .evaluate_photos import add_photos_command
 
 
 def add_evaluate_command(subparsers: argparse._SubParsersAction) -> None:
-    """Add `visage evaluate starter` and `visage evaluate face-edit`."""
+    """Add `visage evaluate starter`, `visage evaluate face-edit` and `visage evaluate photos`."""
     parser = subparsers.add_parser("evaluate", help="measure models on held-out pictures")
     kinds = parser.add_subparsers(dest="what", required=True)
     starter = kinds.add_parser("starter", help="measure the built-in starter models")
     starter.add_argument("--quick", action="store_true", help="a small sample, in under a minute")
     starter.add_argument("--json", action="store_true", help="print one JSON object")
     starter.add_argument("--out", type=Path, help="also write figures and sample counts here")
+    starter.add_argument(
+        "--photos",
+        type=Path,
+        help="measure on photographs only: a folder with synthetic, people and headshots",
+    )
+    starter.add_argument(
+        "--count", type=int, default=100, help="with --photos: number of edits (%(default)s)"
+    )
+    starter.add_argument(
+        "--denoise",
+        type=float,
+        default=1.0,
+        help="with --photos: their denoise (%(default)s)",
+    )
+    starter.add_argument(
+        "--starter", type=Path, help="with --photos: starter folder (default: the shipped one)"
+    )
+    starter.add_argument("--sheet", type=Path, help="with --photos: PNG of originals and edits")
+    starter.add_argument(
+        "--address", help="measure the parts on a Ray cluster; local: in parallel on this machine"
+    )
     starter.set_defaults(run=_run)
     add_face_edit_command(kinds)
+    add_photos_command(kinds)
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.photos and options.address:
+        raise ValueError("--photos is measured on this machine: leave out --address.")
+    if options.photos:
+        return _run_photos(options)
+    given = [f"--{name}" for name in ("starter", "sheet") if getattr(options, name)]
+    if given:
+        raise ValueError(f"{', '.join(given)} needs --photos, a folder of photographs.")
     from ..evaluation.starter import FULL, QUICK, evaluate
 
-    report = evaluate(QUICK if options.quick else FULL, _say)
+    samples = QUICK if options.quick else FULL
+    if options.address:
+        from ..batch.cluster import fan_out, here_or, quietly
+
+        report = evaluate(
+            samples, quietly, lambda parts: fan_out(parts, here_or(options.address), _say)
+        )
+    else:
+        report = evaluate(samples, _say)
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(dataclasses.asdict(report), indent=2)
@@ -38,6 +76,43 @@ def _run(options: argparse.Namespace) -> int:
         print(f"{name:30} {value:.4f}")
     for name, value in report.attributes.items():
         print(f"  prompt names {name:16} {value:.3f}")
+    return 0
+
+
+def _run_photos(options: argparse.Namespace) -> int:
+    import cv2
+
+    from ..evaluation.photo_edits import contact_sheet, photo_figures
+    from ..models.starter_files import STARTER
+
+    if options.count < 3:
+        raise ValueError(f"--count is {options.count}; expected 3 or more.")
+    count = min(options.count, 6) if options.quick else options.count
+    starter = options.starter or STARTER
+    report = photo_figures(options.photos, count, starter, options.denoise, _say)
+    kept = {
+        "denoise": options.denoise,
+        "figures": {name: dataclasses.asdict(value) for name, value in report.figures.items()},
+        "attributes": report.attributes,
+        "judge_accuracy": report.judge_accuracy,
+    }
+    text = json.dumps(kept, indent=2)
+    if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(text + "\n", encoding="utf-8")
+    if options.sheet:
+        cv2.imwrite(str(options.sheet), contact_sheet(report.edits)[..., ::-1])
+    if options.json:
+        print(json.dumps(json.loads(text)))
+        return 0
+    for name, figure in report.figures.items():
+        print(
+            f"{name:26} {figure.value:8.3f}  95 %: {figure.low:.3f} to {figure.high:.3f}  "
+            f"({figure.count} pictures)"
+        )
+    for name, (found, tried) in report.attributes.items():
+        accuracy = report.judge_accuracy[name]
+        print(f"  prompt names {name:12} {found} of {tried}, judge right in {accuracy:.2f}")
     return 0
 
 

@@ -1,7 +1,7 @@
 """`visage locales`: the texts of all nodes for ComfyUI's interface, in every language.
 
-English comes from the nodes themselves. locales/korean.json is the one table of Korean: it maps
-each English text to its translation, so a text that was changed is a text that is missing.
+English comes from the nodes themselves. locales/korean.json maps each English text to its Korean
+translation, so that a changed text counts as a missing one.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ def add_locales_command(subparsers: argparse._SubParsersAction) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from ..engines.comfyui_location import find_comfyui
+    from ..engines.comfyui.location import find_comfyui
     from ..headless.server import comfy_server
 
     comfyui = find_comfyui()
     if comfyui is None:
-        raise FileNotFoundError("There is no ComfyUI to ask: `make comfyui` gets it.")
+        raise FileNotFoundError("There is no ComfyUI to ask: `make comfyui` installs it.")
     with comfy_server(comfyui) as server:
         english = definitions(server.get("/object_info"))
     missing = write(english)
@@ -43,7 +43,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def definitions(object_info: dict) -> dict:
-    """The texts of our nodes as ComfyUI's nodeDefs.json holds them, from the server's answer."""
+    """The texts of our nodes in the form of ComfyUI's nodeDefs.json, from the server's answer."""
     return {
         name: _definition(info)
         for name, info in sorted(object_info.items())
@@ -52,7 +52,7 @@ def definitions(object_info: dict) -> dict:
 
 
 def texts_of(nodes: dict) -> list[str]:
-    """Every text once, in order."""
+    """All texts without repetitions, in order."""
     found = []
     for value in nodes.values():
         found += texts_of(value) if isinstance(value, dict) else [value]
@@ -60,7 +60,7 @@ def texts_of(nodes: dict) -> list[str]:
 
 
 def translated(nodes: dict, table: dict[str, str]) -> dict:
-    """The same with every text looked up in `table`; a text that it lacks stays as it is."""
+    """Translate every text by `table`; a text that is not in it stays English."""
     return {
         key: translated(value, table) if isinstance(value, dict) else table.get(value) or value
         for key, value in nodes.items()
@@ -68,9 +68,9 @@ def translated(nodes: dict, table: dict[str, str]) -> dict:
 
 
 def write(english: dict) -> dict[str, list[str]]:
-    """Write the files of every language; returns the texts without translation by language.
+    """Write the files of every language; return the untranslated texts by language.
 
-    Each table is brought up to date: texts that no node has are dropped, new ones are empty.
+    Each table is updated: texts that no node has are removed, new ones are added empty.
     """
     _write(LOCALES / "en" / "nodeDefs.json", english)
     missing = {}

@@ -4,18 +4,25 @@ import argparse
 import importlib
 import sys
 
-# Each name is a module beside this one, imported only when its command is used.
+# Each name is a module of this folder, imported only when its command is used.
 COMMANDS = {
     "demo": "edit a face in two pictures, end to end, and prove that the background is untouched",
     "queue": "run a workflow on ComfyUI servers, once or for every picture of a folder",
+    "batch": "run a workflow for very many pictures, on this machine or a Ray cluster",
+    "verify": "check what an edited picture claims about itself",
     "tradeoff": "sweep a workflow's settings and draw how much style costs how much of the person",
     "doctor": "check this machine: packages, device, ComfyUI, model files",
     "locales": "write the nodes' texts for ComfyUI's interface",
+    "workflows": "build the shipped workflows from their descriptions",
     "bench": "run a benchmark and print its figures",
     "data": "draw training pictures with exact label maps and captions",
     "train": "train or fine-tune models",
     "evaluate": "measure models on held-out pictures",
 }
+
+
+# Modules whose package has a different name.
+PACKAGES = {"cv2": "opencv-python-headless", "PIL": "pillow", "skimage": "scikit-image"}
 
 
 def build_parser(argv: list[str]) -> argparse.ArgumentParser:
@@ -36,17 +43,41 @@ def build_parser(argv: list[str]) -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code (2 for bad input, 130 when interrupted)."""
+    """Run the command line; return the exit code (2 for bad input, 130 when interrupted)."""
     argv = sys.argv[1:] if argv is None else argv
-    options = build_parser(argv).parse_args(argv)
     try:
+        options = build_parser(argv).parse_args(argv)
         return options.run(options) or 0
-    except (ValueError, FileNotFoundError) as error:
-        print(f"visage: {error}", file=sys.stderr)
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        if _is_ours(error):
+            raise
+        print(f"visage: {_in_words(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("visage: stopped", file=sys.stderr)
         return 130
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether a module of Visage itself is missing, which a user cannot install."""
+    return isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("visage")
+
+
+def _in_words(error: Exception) -> str:
+    """One line that says what is wrong and what to do."""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        package = PACKAGES.get(error.name.partition(".")[0], error.name)
+        return (
+            f"this needs the Python package {package}, which {sys.executable} does not have: "
+            f"`{sys.executable} -m pip install {package}`; `visage doctor` looks for all of them"
+        )
+    if not isinstance(error, OSError) or not error.filename:
+        return str(error)
+    if isinstance(error, (FileExistsError, NotADirectoryError)):
+        return f"{error.filename} is a file where a folder is needed. Name another place"
+    if isinstance(error, IsADirectoryError):
+        return f"{error.filename} is a folder where a file is needed. Name another place"
+    return f"{error.filename}: {error.strerror}"
 
 
 if __name__ == "__main__":

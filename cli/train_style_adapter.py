@@ -1,4 +1,4 @@
-"""`visage train style-adapter`: an IP-Adapter of one's own, from pictures with captions."""
+"""`visage train style-adapter`: train an IP-Adapter on pictures with captions."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 def add_style_adapter_command(kinds: argparse._SubParsersAction) -> None:
     """Add `visage train style-adapter`."""
-    from ..training.style_adapter import StyleAdapterSettings
+    from ..training.style_adapter_settings import StyleAdapterSettings
 
     command = kinds.add_parser(
         "style-adapter",
         help="train an IP-Adapter: image projection and K/V projections",
         description="Train an IP-Adapter for a diffusers pipeline folder on pictures with "
-        "captions. A run that was stopped goes on when it is started again.",
+        "captions. If a run was stopped, start it again to continue.",
     )
     command.add_argument("pictures", type=Path, help="NAME.png or .jpg, each with NAME.txt")
     command.add_argument("--base", type=Path, help="diffusers folder (default: the starter)")

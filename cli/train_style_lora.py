@@ -22,29 +22,31 @@ def add_style_lora_command(kinds: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--prompt",
         default="painting of <sss>",
-        help="what the picture shows, <sss> being its style (%(default)s)",
+        help="caption of the picture, with <sss> for its style (%(default)s)",
     )
     command.add_argument("--rank", type=int, default=16, help="size of the LoRA (%(default)s)")
     command.add_argument("--steps", type=int, default=200, help="training steps (%(default)s)")
     command.add_argument(
         "--learning-rate",
         type=float,
-        help="(default: the paper's, 0.0002; five times that for the starter, which is narrow)",
+        help="learning rate (default: the paper's 0.0002, or 0.001 for the starter)",
     )
     command.add_argument(
-        "--size", type=int, help="short side in pixels (default: the base model's own size)"
+        "--size", type=int, help="shorter side in pixels (default: the base model's own size)"
     )
     command.add_argument(
-        "--crops", action="store_true", help="another square window of the picture at every step"
+        "--crops",
+        action="store_true",
+        help="see a random square of the picture at every step",
     )
     command.add_argument(
         "--precision",
         choices=("fp32", "bf16"),
         default="fp32",
-        help="in what the frozen model computes (%(default)s)",
+        help="precision of the frozen model (%(default)s)",
     )
     command.add_argument("--seed", type=int, default=0, help="(%(default)s)")
-    command.add_argument("--device", help="cpu, cuda, mps (default: cuda where there is one)")
+    command.add_argument("--device", help="cpu, cuda, mps (default: cuda if there is one)")
     command.set_defaults(run=run_style_lora)
 
 
@@ -56,15 +58,15 @@ def run_style_lora(args: argparse.Namespace) -> None:
     if not args.picture.is_file():
         raise FileNotFoundError(f"There is no picture {args.picture}.")
     if args.rank < 1 or args.steps < 1:
-        raise ValueError(f"Rank and steps are at least 1, not {args.rank} and {args.steps}.")
+        raise ValueError(f"Rank and steps must be at least 1, not {args.rank} and {args.steps}.")
 
     import numpy as np
     import torch
-    from PIL import Image, ImageOps
     from tqdm import tqdm
 
     from ..engines.diffusers import DiffusersEngine
-    from ..engines.diffusers_lora import trainable_lora
+    from ..engines.diffusers.lora import trainable_lora
+    from ..models.picture_files import read_picture
     from ..models.starter_files import STARTER
     from ..models.style_lora import write_style_lora
     from ..training.style_lora import (
@@ -75,8 +77,7 @@ def run_style_lora(args: argparse.Namespace) -> None:
         window_shape,
     )
 
-    with Image.open(args.picture) as file:
-        pixels = np.array(ImageOps.exif_transpose(file).convert("RGB"))
+    pixels = np.array(read_picture(args.picture))
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     dtype = torch.bfloat16 if args.precision == "bf16" else torch.float32
     model = args.model or STARTER

@@ -78,7 +78,12 @@ def test_a_sound_machine(comfyui, capsys):
     assert report["comfyui"]["version"] == "0.3.64"
     assert report["packages"]["torch"]
     assert report["starter"]["missing"] == []
-    assert any("visage_face_parsers" in hint and "github.com" in hint for hint in report["hints"])
+    adding = report["additions"]
+    assert any("visage_face_parsers" in line and "github.com" in line for line in adding)
+    assert any("checkpoints" in line and "under any name" in line for line in adding)
+    assert "on ComfyUI's canvas" not in " ".join(report["works"])  # it does not have the pack
+    (comfyui / "custom_nodes" / "visage").symlink_to(doctor.PACKAGE)
+    assert "on ComfyUI's canvas" in diagnose(capsys)["works"][0]
 
 
 def test_files_in_their_places(comfyui, capsys):
@@ -197,3 +202,16 @@ def test_in_words(comfyui, capsys):
     said = capsys.readouterr().out
     assert "ComfyUI   0.3.64" in said
     assert "Wrong     " in said and "visage_face_parsers" in said
+    assert said.splitlines()[-1] == "1 to put right."
+
+
+def test_in_words_it_says_what_works_and_what_a_file_more_would_add(comfyui, capsys):
+    weights(comfyui / "models" / "checkpoints" / "any.safetensors", "model.diffusion_model.x")
+    assert main(["doctor"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "Models    checkpoint: any.safetensors" in lines
+    assert any(line.startswith("Works     without ComfyUI: `visage demo`") for line in lines)
+    assert "Works     with your files: real photographs at 512 px" in "\n".join(lines)
+    assert any(line.startswith("Adds      masks from any words: CLIPSeg") for line in lines)
+    assert not any("none" in line for line in lines)
+    assert lines[-1] == "Nothing is wrong. 14 kinds of files would add to it."

@@ -45,3 +45,49 @@ def test_a_table_names_the_attributes_too_and_the_file_keeps_the_samples(asked, 
     assert kept["figures"] == {"parser_miou": 0.5, "total_mib": 30.0}
     assert kept["attributes"] == {"smile": 1.0}
     assert kept["samples"]["portraits"] == starter.FULL.portraits
+
+
+@pytest.fixture
+def photos_asked(monkeypatch) -> list:
+    """Edit nothing; the list receives what was asked for."""
+    import numpy as np
+    from visage.evaluation import photo_edits
+
+    asked = []
+
+    def photo_figures(folder, count, starter, denoise, say):
+        asked.append((folder, count, starter, denoise))
+        say("edits: some photographs")
+        portrait = photo_edits.Portrait("a.png", "people", np.zeros((8, 8, 3), np.uint8), {})
+        edit = photo_edits.Edit(portrait, "", portrait.image, np.ones((8, 8)), None, None)
+        figures = {"photo_face_found": photo_edits.Figure(0.9, 10, 0.6, 0.98)}
+        return photo_edits.PhotoReport(figures, {"hat": (1, 2)}, {"hat": 0.8}, [edit])
+
+    monkeypatch.setattr(photo_edits, "photo_figures", photo_figures)
+    return asked
+
+
+def test_figures_on_photographs_come_with_counts_and_intervals(photos_asked, capsys, tmp_path):
+    files = ["--out", str(tmp_path / "new" / "f.json"), "--sheet", str(tmp_path / "s.png")]
+    command = ["evaluate", "starter", "--photos", str(tmp_path), "--denoise", "0.6", "--json"]
+    assert main.main([*command, *files]) == 0
+    expected = {"value": 0.9, "count": 10, "low": 0.6, "high": 0.98}
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["denoise"] == 0.6 and shown["figures"] == {"photo_face_found": expected}
+    assert shown["attributes"] == {"hat": [1, 2]} and shown["judge_accuracy"] == {"hat": 0.8}
+    assert json.loads((tmp_path / "new" / "f.json").read_text()) == shown
+    assert (tmp_path / "s.png").read_bytes()[1:4] == b"PNG"
+    assert photos_asked == [(tmp_path, 100, starter.STARTER, 0.6)]
+    assert main.main(["evaluate", "starter", "--photos", str(tmp_path), "--quick"]) == 0
+    table = capsys.readouterr().out
+    assert "0.900  95 %: 0.600 to 0.980  (10 pictures)" in table
+    assert "1 of 2, judge right in 0.80" in table
+    assert photos_asked[-1][1] == 6
+
+
+def test_what_photographs_need_is_said(asked, capsys, tmp_path):
+    assert main.main(["evaluate", "starter", "--sheet", str(tmp_path / "s.png")]) != 0
+    assert "--sheet needs --photos" in capsys.readouterr().err
+    assert main.main(["evaluate", "starter", "--photos", str(tmp_path), "--count", "2"]) != 0
+    assert "--count is 2" in capsys.readouterr().err
+    assert asked == []

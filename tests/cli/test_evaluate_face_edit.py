@@ -7,7 +7,7 @@ from visage.cli.main import main
 from visage.models.checkpoints import write_weights
 from visage.models.face_edit import write_face_edit
 from visage.models.face_embedder import EmbedderNetwork
-from visage.training.world.export import export_portraits
+from visage.world.export import export_portraits
 
 
 def test_drawn_faces_are_compared_by_the_embedder(random_starter, tmp_path, capsys):
@@ -30,4 +30,4 @@ def test_drawn_faces_are_compared_by_the_embedder(random_starter, tmp_path, caps
 
     (tmp_path / "world" / "captions.jsonl").rename(tmp_path / "captions.jsonl")
     assert main(["evaluate", "face-edit", str(tmp_path / "world"), *options]) == 2
-    assert "knows drawn faces alone" in capsys.readouterr().err
+    assert "is for drawn faces only" in capsys.readouterr().err
