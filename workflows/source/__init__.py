@@ -1,0 +1,1 @@
+"""One description for each job; `workflows()` of every module here gives its workflows."""
