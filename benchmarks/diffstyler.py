@@ -1,9 +1,8 @@
-"""DiffStyler: do both engines agree, what does a step cost, and does injection keep the content?
+"""DiffStyler: whether both engines agree, the cost of a step, and whether the background stays.
 
-Parity, rows and the background are measured with the built-in models. Time is measured on the
-built-in UNet, in seconds of the processor, so that other work on the machine does not count; at
-Stable Diffusion 1.5's true size with random weights where there is a GPU. What it does to pictures
-is measured by evaluation/diffstyler.py.
+Parity, rows and background are measured with the built-in models. Time is processor time with the
+built-in UNet, which other programs do not affect; on a GPU it is measured at Stable Diffusion 1.5's
+size with random weights. The effect on pictures is measured by evaluation/diffstyler.py.
 """
 
 from __future__ import annotations
@@ -13,18 +12,20 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from ..engines.comfyui_location import find_comfyui
+from ..diffusion.ddim import sampling_grid
+from ..engines.comfyui.location import find_comfyui
 from ..engines.diffusers import DiffusersEngine
-from ..engines.diffusers_branches import DiffusersRun
+from ..engines.diffusers.branches import DiffusersRun
 from ..evaluation.diffstyler import content_and_style, drawn, sample
 from ..models.style_lora import Factors, StyleLora
-from ..techniques.ddim import sampling_grid
-from ..techniques.ddim_inversion import Trajectory, invert
-from ..techniques.diffstyler import Base, DiffStylerSettings, Style, region_weights, stylize
+from ..techniques.ddim_inversion import Trajectory
+from ..techniques.diffstyler import DiffStylerSettings, region_weights
+from ..techniques.restyling import Inverted, RegionStyle, invert_picture, paint_styles
 from . import say
 
 NEGATIVE = ""
@@ -33,7 +34,7 @@ PARITY_STEPS = 10
 
 
 def run(quick: bool) -> dict[str, float]:
-    """All figures by name; the parity is left out where there is no ComfyUI."""
+    """Measure all figures, by name; without ComfyUI the parity is left out."""
     engine = DiffusersEngine.load()
     figures = {}
     with torch.inference_mode():
@@ -48,7 +49,7 @@ def run(quick: bool) -> dict[str, float]:
 
 
 def _random_lora(engine: DiffusersEngine, seed: int) -> StyleLora:
-    """Factors that change every projection of every attention by some percent."""
+    """Random factors that change every projection of every attention by a few percent."""
     generator = torch.Generator().manual_seed(seed)
     layers = {}
     for name, module in engine.unet.named_modules():
@@ -61,7 +62,7 @@ def _random_lora(engine: DiffusersEngine, seed: int) -> StyleLora:
 
 
 def _halves(styles: int, height: int, width: int) -> Tensor:
-    """Weights [K, 1, 1, h, w] of as many upright stripes, with the last column left alone."""
+    """Weights [K, 1, 1, h, w] of K vertical stripes; the last column belongs to none."""
     masks = torch.zeros(styles, 1, 1, height, width)
     edges = [round(index * (width - 1) / styles) for index in range(styles + 1)]
     for mask, left, right in zip(masks, edges, edges[1:], strict=False):
@@ -70,24 +71,28 @@ def _halves(styles: int, height: int, width: int) -> Tensor:
 
 
 class _Painter:
-    """DiffStyler on one engine for latents of one shape: branches are made once."""
+    """DiffStyler on one engine for latents of one shape."""
 
     def __init__(self, engine: DiffusersEngine, shape: tuple[int, ...], loras: list[StyleLora]):
         self.run = DiffusersRun(engine, shape)
-        texts = engine.encode_text([NEGATIVE, "painting of <sss>", ""])
-        self.empty = self.run.branch(texts[2:])
-        self.guided = self.run.branch(texts[:2])
-        self.styles = [self.run.branch(texts[:2], lora) for lora in loras]
+        self.negative, self.positive, self.empty = engine.encode_text(
+            [NEGATIVE, "painting of <sss>", ""]
+        )
+        self.loras = loras
 
-    def paint(
-        self, trajectory: Trajectory, weights: Tensor, share: float | None = None, **settings
-    ):
-        shares = {} if share is None else {"feature_steps": share, "attention_steps": share}
-        styles = [Style(branch, **shares) for branch in self.styles]
-        return stylize(
-            trajectory, weights, styles, Base(self.empty), self.run.alphas,
-            self.run.attention_layers, DiffStylerSettings(GUIDANCE, **settings),
-        )  # fmt: skip
+    def invert(self, latent: Tensor) -> Inverted:
+        return invert_picture(self.run, latent, self.empty, PARITY_STEPS, 50)
+
+    def paint(self, inverted: Inverted, weights: Tensor, fraction: float | None = None) -> Tensor:
+        """The painted latent, scaled for the VAE; `fraction` of the run has injection."""
+        fractions = (
+            {} if fraction is None else {"feature_steps": fraction, "attention_steps": fraction}
+        )
+        styles = [
+            RegionStyle(self.positive, self.negative, lora, **fractions)
+            for lora in self.loras[: len(weights)]
+        ]
+        return paint_styles(self.run, inverted, styles, weights, DiffStylerSettings(GUIDANCE))
 
 
 # Both engines, the built-in models.
@@ -101,32 +106,33 @@ def _parity(comfyui, engine: DiffusersEngine) -> float:
     args.cpu = not torch.cuda.is_available()
     import comfy.sd
 
-    from ..engines.comfyui import load_starter
-    from ..engines.comfyui_branches import ComfyUIRun
+    from ..engines.comfyui.branches import ComfyUIRun
+    from ..engines.comfyui.starter import load_starter
 
     say(f"both engines: {PARITY_STEPS} steps with one style")
     lora = _random_lora(engine, 1)
-    latent = engine.encode(drawn(0).image) * engine.latent_scale
+    latent = engine.encode(drawn(0).image)
     weights = _halves(1, *latent.shape[-2:])
     ours = _Painter(engine, latent.shape, [lora])
-    trajectory = invert(latent, ours.empty, ours.run.alphas, PARITY_STEPS, 50)
+    inverted = ours.invert(latent)
     model, clip, _ = load_starter()
     styled = comfy.sd.load_lora_for_models(model, None, lora.tensors(), 1.0, 0.0)[0]
-    prompts = [[[clip.encode(text), {}]] for text in (NEGATIVE, "painting of <sss>", "")]
+    negative, positive, empty = (
+        [[clip.encode(text), {}]] for text in (NEGATIVE, "painting of <sss>", "")
+    )
+    style = RegionStyle(positive, negative, styled)
     with ComfyUIRun(model, latent.shape) as run:
-        base = Base(run.branch(prompts[2:]))
-        theirs = stylize(
-            trajectory, weights, [Style(run.branch(prompts[:2], styled))], base, run.alphas,
-            run.attention_layers, DiffStylerSettings(GUIDANCE),
-        )  # fmt: skip
-    return float((ours.paint(trajectory, weights) - theirs).abs().max())
+        theirs = paint_styles(
+            run, replace(inverted, empty=empty), [style], weights, DiffStylerSettings(GUIDANCE)
+        )
+    return float((ours.paint(inverted, weights) - theirs).abs().max()) * engine.latent_scale
 
 
 # Cost.
 
 
 def _cost(engine: DiffusersEngine, quick: bool) -> dict[str, float]:
-    """Rows of an injected step, and a run's time against plain sampling under guidance."""
+    """Rows of an injected step, and a run's time over that of plain sampling with guidance."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cuda" and not quick:
         from .face_edit import sd15_engine
@@ -138,28 +144,24 @@ def _cost(engine: DiffusersEngine, quick: bool) -> dict[str, float]:
     latents = torch.randn(steps + 1, *shape, generator=torch.Generator().manual_seed(1))
     trajectory = Trajectory(tuple(sampling_grid(steps)), latents)
     painter = _Painter(engine, shape, [_random_lora(engine, seed) for seed in (1, 2)])
-    both, figures = painter.styles, {}
+    inverted = Inverted(trajectory, painter.run.out_of_model(trajectory.clean), painter.empty)
+    styles, figures = {"one_style": 1, "two_styles": 2}, {}
     seconds: dict[str, list[float]] = {"plain": [], "one_style": [], "two_styles": []}
 
     def work(name: str) -> None:
-        painter.styles = both[: 1 if name == "one_style" else 2]
         if name == "plain":
-            sample(
-                painter.guided, painter.run.alphas, trajectory.latents[0].to(device),
-                trajectory.timesteps,
-            )  # fmt: skip
+            guided = painter.run.branch([painter.negative, painter.positive])
+            noise = trajectory.latents[0].to(device)
+            sample(guided, painter.run.alphas, noise, trajectory.timesteps)
         else:
-            weights = _halves(len(painter.styles), side, side).to(device)
-            painter.paint(trajectory, weights)
+            painter.paint(inverted, _halves(styles[name], side, side))
 
     for _ in range(1 if quick else 3):
         for name, taken in seconds.items():
             taken.append(_seconds(lambda name=name: work(name), device))
-    for name in ("one_style", "two_styles"):
-        painter.styles = both[: 1 if name == "one_style" else 2]
+    for name, count in styles.items():
         with _counted_rows(engine.unet) as rows:
-            weights = _halves(len(painter.styles), side, side).to(device)
-            painter.paint(trajectory, weights, share=1.0)
+            painter.paint(inverted, _halves(count, side, side), fraction=1.0)
         figures[f"rows_per_step_{name}"] = sum(rows) / steps
         ratio = statistics.median(seconds[name]) / statistics.median(seconds["plain"])
         figures[f"ratio_{name}"] = ratio
@@ -189,9 +191,8 @@ def _counted_rows(unet: torch.nn.Module):
 
 def _outside(engine: DiffusersEngine) -> float:
     """Largest difference of the latent outside the region, after inversion and painting."""
-    latent = engine.encode(drawn(0).image) * engine.latent_scale
+    latent = engine.encode(drawn(0).image)
     painter = _Painter(engine, latent.shape, [_random_lora(engine, 1)])
-    trajectory = invert(latent, painter.empty, painter.run.alphas, PARITY_STEPS, 50)
     weights = _halves(1, *latent.shape[-2:])
-    painted = painter.paint(trajectory, weights)
+    painted = painter.paint(painter.invert(latent), weights)
     return float(((painted - latent) * (weights[0] == 0)).abs().max())

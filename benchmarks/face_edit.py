@@ -1,8 +1,8 @@
-"""Face editing: do both engines agree, is the background untouched, what does the whole edit cost?
+"""Face editing: whether both engines agree and the background stays, and the cost of an edit.
 
 Parity, the soft mask and the background are measured with the built-in models. Time and memory are
-measured at Stable Diffusion 1.5's true size with random weights, whose values do not matter there:
-the whole edit against plain inpainting with the same networks, steps and guidance.
+measured at Stable Diffusion 1.5's size with random weights: those of the whole edit over those of
+plain inpainting with the same networks, steps and guidance.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
-from ..engines.comfyui_location import find_comfyui
+from ..diffusion.latent import to_latent_size
+from ..diffusion.sampling import add_noise, masked, sample_euler, seeded_noise
+from ..engines.comfyui.location import find_comfyui
 from ..engines.diffusers import DiffusersEngine
-from ..engines.sampling import add_noise, masked, sample_euler, seeded_noise
 from ..models.bisenet import BiSeNet
 from ..models.face_parser import PUBLIC_INPUT_SIZE, FaceParser, load_face_parser
 from ..models.starter_files import read_config, starter_file
 from ..techniques.face_edit import FaceEditSettings, edit_faces
-from ..techniques.soft_inpaint import inpaint_condition, to_latent_size
+from ..techniques.soft_inpaint import inpaint_condition
 from ..techniques.soft_mask import soften
 from ..techniques.text_adapter import FaceAwareTextAdapter
 from ..training.starter.networks import LATENT_SCALE, build_text_encoder, build_unet, build_vae
@@ -50,7 +51,7 @@ SD15_TEXT = {
 
 
 def run(quick: bool) -> dict[str, float]:
-    """All figures by name; those of ComfyUI are left out where there is none."""
+    """Measure all figures, by name; without ComfyUI some are left out."""
     figures, steps = {}, 3 if quick else STEPS
     with torch.inference_mode():
         comfyui = find_comfyui()
@@ -64,7 +65,7 @@ def run(quick: bool) -> dict[str, float]:
 
 
 def _astronaut(size: int) -> Tensor:
-    """The photograph [1, size, size, 3], of 512 px by itself."""
+    """The photograph [1, size, size, 3], scaled from 512 px."""
     picture = torch.from_numpy(skimage.data.astronaut()).float().movedim(-1, 0)[None] / 255
     return F.interpolate(picture, size, mode="area").movedim(1, -1)
 
@@ -72,9 +73,9 @@ def _astronaut(size: int) -> Tensor:
 def _sample(
     engine: DiffusersEngine, picture: Tensor, mask: Tensor, steps: int, soft: bool = True
 ) -> Tensor:
-    """Inpaint pictures [B, H, W, 3]; the latent [B, 4, h, w] as the VAE decodes it.
+    """Inpaint pictures [B, H, W, 3]; return the latent [B, 4, h, w], scaled for the VAE.
 
-    With soft off this is plain inpainting: the mask is rounded, and all of the latent is free.
+    Without `soft` this is plain inpainting: the mask is rounded and the whole latent is sampled.
     """
     text = engine.encode_text([PROMPT, ""])
     condition = inpaint_condition(picture, mask, engine.encode, engine.latent_scale, soft)
@@ -94,7 +95,8 @@ def _sample(
 def _compare_engines(comfyui: Path, steps: int) -> dict[str, float]:
     """The same edit through ComfyUI's KSampler and through our sampler on diffusers."""
     nodes = _import_comfyui(comfyui)
-    from ..engines.comfyui import attach_inpaint, load_starter
+    from ..engines.comfyui.inpaint_conditioning import attach_inpaint
+    from ..engines.comfyui.starter import load_starter
 
     picture = _astronaut(256)
     mask = torch.zeros(1, 256, 256)
@@ -150,7 +152,7 @@ def _outside_max_abs_diff(steps: int) -> float:
 
 
 class _FullSizeParsing(nn.Module):
-    """What the built-in parser says, at the cost of the public one, which has random weights."""
+    """Returns the built-in parser's result at the cost of the public one with random weights."""
 
     def __init__(self, starter: FaceParser) -> None:
         super().__init__()
@@ -171,9 +173,9 @@ class _Measured:
 
 
 def _cost(quick: bool) -> dict[str, float]:
-    """overhead_ratio and memory_ratio of the whole edit against plain inpainting."""
+    """overhead_ratio and memory_ratio of the whole edit over plain inpainting."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    # A CPU takes half a minute for a step of this UNet: one step is run and counted as twenty.
+    # On a CPU a step of this UNet takes half a minute, so one step is run and counted as twenty.
     steps = 1 if device.type == "cpu" else STEPS
     size, repeats = (256, 1) if quick else (512, 3)
     say(f"SD 1.5's size with random weights on {device}: {repeats} x {steps} steps at {size} px")
@@ -212,7 +214,7 @@ def _cost(quick: bool) -> dict[str, float]:
 
 
 def sd15_engine(device: torch.device) -> DiffusersEngine:
-    """Stable Diffusion 1.5 inpainting with random weights; only the tokenizer is a smaller one."""
+    """Stable Diffusion 1.5 inpainting with random weights and a smaller tokenizer."""
     tokenizer = CLIPTokenizer.from_pretrained(starter_file("tokenizer").parent)
     with torch.device("meta"):
         unet = build_unet(SD15_UNET, SD15_TEXT["hidden_size"], 64)
@@ -257,10 +259,10 @@ def _timed_calls(network: nn.Module, device: torch.device) -> Iterator[list[floa
 
 @contextmanager
 def peak_memory(device: torch.device) -> Iterator[Callable[[], int]]:
-    """The most memory in use since the start, in bytes; 0 where it cannot be told."""
+    """Yield a function for the peak memory since the start, in bytes; 0 if unknown."""
     if device.type == "cuda":
-        torch.cuda.resetpeak_memory_stats()
-        yield torch.cuda.max_memory_allocated
+        torch.cuda.reset_peak_memory_stats(device)
+        yield lambda: torch.cuda.max_memory_allocated(device)
         return
     status = Path("/proc/self/status")
     if not status.exists():

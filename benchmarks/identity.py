@@ -1,7 +1,7 @@
-"""What keeps the person: the mosaic and each part of the guard, against the host alone.
+"""How much the mosaic and each part of the guard keep of the person, over the host alone.
 
-Drawn scenes with small faces, that no stage of training has seen, are restyled by the starter after
-paintings of other people; see `evaluation.identity`. Beside the figures, a table goes to stderr.
+Held-out drawn scenes with small faces are restyled by the starter after paintings of other people;
+see `evaluation.identity`. A table is printed to stderr, beside the figures.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from ..techniques.style_score import style_score
 from . import say
 
 SCENES, QUICK_SCENES = 300, 3
-# The rows that only tell what a part adds are measured on the first of the scenes.
+# Rows that measure a single part are run on this many scenes.
 PART_SCENES = 30
 
 
 def run(quick: bool, samples: int | None = None) -> dict[str, float]:
-    """All figures by name, over `samples` scenes; single parts of the method over fewer."""
+    """Measure all figures, by name, over `samples` scenes; single parts over fewer."""
     parts = Parts(
         DiffusersEngine.load(), ImageEncoder.load(STARTER / "image_encoder"), starter_analyzer()
     )
@@ -58,11 +58,11 @@ def run(quick: bool, samples: int | None = None) -> dict[str, float]:
 
 
 def headline(measured: Ablation) -> dict[str, float]:
-    """What the mosaic and the guard are for, and what they cost."""
+    """The main gains of the mosaic and the guard, and their cost."""
     rows, small = measured.rows, bucket(measured.sizes, "small")
     host, full = (np.array(rows[name].likeness)[small] for name in ("host", "full"))
     gain, low, _ = paired_gain(host, full)
-    # On the same scenes: the mosaic alone is measured on fewer.
+    # Compared on the same scenes, since the mosaic alone is measured on fewer.
     shared = len(rows["mosaic"].seconds)
     plain, mosaic = (
         sum(row.seconds[:shared]) / sum(row.pixels[:shared])
@@ -72,7 +72,7 @@ def headline(measured: Ablation) -> dict[str, float]:
         "small_faces": len(small),
         "small_face_gain": gain,
         "small_face_gain_ci_low": low,
-        # Of the distance that is left: a score near 0 has no relative change worth telling.
+        # Relative to the remaining distance, because a score near 0 has no useful relative change.
         "style_change": (1 - score(rows["full"].style)) / (1 - score(rows["host"].style)) - 1,
         "pasteback_psnr": min(measured.returned),
         "pasteback_outside": measured.outside,
@@ -81,8 +81,8 @@ def headline(measured: Ablation) -> dict[str, float]:
 
 
 def score(distances: Sequence[Distances]) -> float:
-    """The part of the way to the style that a row goes, over all scenes: those that start near it
-    hardly count.
+    """The fraction of the distance to the style that a row covers, over all scenes; scenes that
+    start near the style hardly count.
     """
     now, before = (sum(column) for column in zip(*distances, strict=True))
     return style_score(now, before)

@@ -1,9 +1,9 @@
-"""Soft or hard: how should the inpainting UNet and the sampler see the mask?
+"""Whether the inpainting UNet and the sampler should see a soft or a hard mask.
 
 Every pair of VisageSoftInpaint's `mask_mode` and `noise_mask` edits the same held-out portraits of
-the starter world by the same prompts and noise. Two figures for each pair: `ring_error`, how far
-the raw edit is from the original where the soft mask lies strictly between 0 and 1 (mean absolute
-difference, weighted by 4 M (1 - M); the blend hides less the larger it is), and `found`, the share
+the starter world with the same prompts and noise. Each pair has two figures: `ring_error`, the mean
+absolute difference of the raw edit and the original where the soft mask is between 0 and 1,
+weighted by 4 M (1 - M) (the larger it is, the less the blend can hide), and `found`, the fraction
 of edits in which an independent classifier finds what the prompt named.
 """
 
@@ -15,10 +15,10 @@ from statistics import fmean
 
 from torch import Tensor
 
-from ..evaluation.attribute_classifier import ATTRIBUTES, load_attribute_classifier
 from ..evaluation.attributes import judge_with, people_without, prompt_for
 from ..evaluation.editing import load_edit
 from ..evaluation.held_out import as_batch, as_pictures
+from ..models.attribute_classifier import ATTRIBUTES, load_attribute_classifier
 from ..models.face_parser import load_face_parser
 from ..models.starter_files import starter_file
 
@@ -34,7 +34,7 @@ def ring_error(edited: Tensor, original: Tensor, mask: Tensor) -> float:
 
 
 def run(quick: bool) -> dict[str, float]:
-    """Both figures by name and pair, as in `ring_error_soft_hard` (mask_mode, then noise_mask)."""
+    """Both figures by name and pair, such as `ring_error_soft_hard` (mask_mode, noise_mask)."""
     count = 1 if quick else PEOPLE_PER_ATTRIBUTE
     edit = load_edit(load_face_parser(starter_file("face_parser")))
     judge = judge_with(load_attribute_classifier())

@@ -1,10 +1,10 @@
-"""Training of the face editor: does the mask-weighted loss help the face, what does a step cost,
-and does a killed run end where it would have?
+"""Training of the face editor: the gain of the mask-weighted loss, the cost of a step, and whether
+a killed run ends with the same losses.
 
-The errors are measured on the starter world with the built-in models, on people that no stage has
-seen. A step's time and memory are measured at Stable Diffusion 1.5's true size with random
-weights, against the paper's recipe in plain diffusers code: VAE and text encoder in every step,
-autocast over float32 weights.
+The errors are measured in the starter world with the built-in models, on held-out people. A step's
+time and memory are measured at Stable Diffusion 1.5's size with random weights and compared with
+the paper's recipe in plain diffusers code: VAE and text encoder in every step, autocast over
+float32 weights.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from diffusers import DDPMScheduler
 from torch import Tensor, nn
 
 from ..engines.diffusers import DiffusersEngine
-from ..engines.diffusers_training import load_trainable, make_trainable
+from ..engines.diffusers.training import load_trainable, make_trainable
 from ..engines.single_file import SD1_SCHEDULER
 from ..evaluation.face_edit import interval
 from ..models.starter_files import STARTER
@@ -39,7 +39,7 @@ from ..training.face_edit.dataset import read_dataset
 from ..training.face_edit.learner import FaceEditLearner
 from ..training.face_edit.stepper import Stepper
 from ..training.face_edit.trainer import make_accelerator, train_face_edit
-from ..training.world.export import export_portraits
+from ..world.export import export_portraits
 from . import say
 from .face_edit import peak_memory, sd15_engine
 
@@ -48,7 +48,7 @@ CAPTION = "a photo of a smiling woman with glasses"
 
 
 def run(quick: bool) -> dict[str, float]:
-    """All figures by name; memory is left out where it cannot be told."""
+    """Measure all figures, by name; memory is left out if it cannot be measured."""
     with tempfile.TemporaryDirectory(prefix="visage-bench-") as folder:
         work = Path(folder)
         figures = _face_error(work, quick)
@@ -87,7 +87,8 @@ def _face_error(work: Path, quick: bool) -> dict[str, float]:
         # The trained weights are still in the model; the adapter comes from its checkpoint.
         learner = FaceEditLearner(model, config, torch.float32)
         state = torch.load(work / loss / "losses.pt", weights_only=True)
-        learner.adapter.load_state_dict(state["adapter"])
+        if learner.adapter is not None:
+            learner.adapter.load_state_dict(state["adapter"])
         errors[loss] = _held_out_errors(learner.to(accelerator.device), cache, config, draws)
         say(f"  {loss}: {errors[loss].mean():.5f}")
     difference = errors["mask-weighted"] - errors["plain"]
@@ -100,7 +101,7 @@ def _face_error(work: Path, quick: bool) -> dict[str, float]:
 def _held_out_errors(
     learner: FaceEditLearner, cache: Cache, config: FaceEditConfig, draws: int
 ) -> np.ndarray:
-    """Mean squared error of the prediction inside the mask, one a picture, over `draws` epochs."""
+    """Mean squared error inside the mask for each picture, over `draws` epochs."""
     batch = 8
     settings = FaceEditConfig(size=config.size, batch=batch, seed=1, flip=0.0)
     steps = draws * len(cache.examples) // batch
@@ -127,7 +128,7 @@ resume_run(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), print_steps=
 
 
 def resume_run(data: Path, folder: Path, cache: Path, print_steps: bool = False) -> list[float]:
-    """A short run on the CPU; with print_steps it says each step and then waits to be killed."""
+    """A short run on the CPU; with print_steps it prints each step and then waits to be killed."""
 
     def on_step(progress) -> None:
         print(progress.step, flush=True)
@@ -143,8 +144,8 @@ def resume_run(data: Path, folder: Path, cache: Path, print_steps: bool = False)
 
 
 def _resume(work: Path) -> float:
-    """The largest difference between the losses of a run that was killed by force and resumed, and
-    those of one that was not."""
+    """The largest difference between the losses of a run that was killed and resumed, and those of
+    a run without interruption."""
     say("a run of 8 steps, and one killed after 5")
     data, cache = work / "data", work / "cache"
     whole = resume_run(data, work / "whole", cache)
@@ -163,8 +164,8 @@ RECIPES = ("plain", "ours", "saving")
 
 
 def _cost(quick: bool) -> dict[str, float]:
-    """step_speedup and step_memory_ratio of our step against the plain recipe's, and the same of
-    the memory-saving mode as saving_speedup and saving_memory_ratio."""
+    """step_speedup and step_memory_ratio of our step over the plain recipe's, and those of the
+    memory-saving mode as saving_speedup and saving_memory_ratio."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     batch, size = (16, 512) if device.type == "cuda" else (1, 128 if quick else 256)
     repeats = 1 if quick else 3
@@ -207,14 +208,14 @@ print_peak(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
 
 
 def _peak_alone(recipe: str, batch: int, size: int) -> int:
-    """The most memory that two steps of a recipe need, in bytes, in a process of its own."""
+    """Peak memory of two steps of a recipe in bytes, in a process of its own."""
     command = [sys.executable, "-c", _ALONE, recipe, str(batch), str(size)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
     return int(done.stdout.split()[-1])
 
 
 def print_peak(recipe: str, batch: int, size: int) -> None:
-    """Print the most memory in use during two steps, in bytes; 0 where it cannot be told."""
+    """Print the peak memory during two steps in bytes; 0 if it cannot be measured."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     take = make_step(recipe, batch, size, device)
     with peak_memory(device) as peak:
@@ -224,7 +225,7 @@ def print_peak(recipe: str, batch: int, size: int) -> None:
 
 
 def make_step(recipe: str, batch: int, size: int, device: torch.device) -> Callable[[], None]:
-    """A function that takes one training step of "plain", "ours" or "saving"."""
+    """Make a function that takes one training step of "plain", "ours" or "saving"."""
     with torch.no_grad():
         engine = sd15_engine(torch.device("cpu"))
     if recipe == "plain":
@@ -237,7 +238,7 @@ def make_step(recipe: str, batch: int, size: int, device: torch.device) -> Calla
     )
     stepper = Stepper(make_trainable(engine, SD1_SCHEDULER, ""), config, make_accelerator())
     side, width = size // 8, engine.width
-    # What the cache keeps of a batch; reading it from disk takes milliseconds.
+    # A batch as the cache holds it; reading it from disk takes milliseconds.
     stored = Batch(
         latents=torch.randn(batch, 4, side, side),
         concat=torch.rand(batch, 5, side, side),
@@ -251,7 +252,7 @@ def make_step(recipe: str, batch: int, size: int, device: torch.device) -> Calla
 def _plain_step(
     engine: DiffusersEngine, batch: int, size: int, device: torch.device
 ) -> Callable[[], None]:
-    """The paper's recipe in plain diffusers code: everything in every step, float32 weights."""
+    """The paper's recipe in plain diffusers code: encoders in every step, float32 weights."""
     unet, vae, text_encoder = engine.unet, engine.vae, engine.text_encoder
     for part in (unet, vae, text_encoder):
         nn.Module.to(part.requires_grad_(False), device)

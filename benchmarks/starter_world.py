@@ -1,6 +1,6 @@
-"""The starter world: how fast are people drawn, and are the pictures the same every time?
+"""The starter world: how fast people are drawn, and whether the pictures are reproducible.
 
-Drawn with one process a CPU core, as `visage data render` does. The pictures are drawn again in
+They are drawn with one process for each CPU core, as by `visage data render`, then drawn again in
 another order by other processes and compared by their hashes.
 """
 
@@ -15,7 +15,7 @@ from multiprocessing import get_context
 
 import cv2
 
-from ..training.world import portrait
+from ..world import portrait
 
 SIZE = 128
 PORTRAITS = 1000
@@ -23,7 +23,7 @@ QUICK_PORTRAITS = 100
 
 
 def run(quick: bool) -> dict[str, float]:
-    """Portraits a second with all cores and seconds of CPU each; how many came out differently."""
+    """Portraits per second with all cores, CPU seconds of each, and the number that differ."""
     count = QUICK_PORTRAITS if quick else PORTRAITS
     workers = os.cpu_count() or 1
     started = time.perf_counter()
@@ -40,7 +40,7 @@ def run(quick: bool) -> dict[str, float]:
 
 
 def _hashes(indices: Sequence[int], workers: int) -> tuple[dict[int, str], float]:
-    """The hash of each portrait, and the processor's time for all of them in seconds."""
+    """The hash of each portrait, and the processor time for all of them in seconds."""
     with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_one_thread) as pool:
         drawn = list(pool.map(_hash, indices, chunksize=8))
     return {index: found for index, found, _ in drawn}, sum(seconds for *_, seconds in drawn)

@@ -1,8 +1,8 @@
-"""The style adapter: does it do what diffusers' own does, and what does it cost?
+"""The style adapter: whether it agrees with diffusers' own adapter, its cost and its effect.
 
 Parity is measured on the built-in UNet with random adapters, with and without a mask. Cost is
-measured in ComfyUI at Stable Diffusion 1.5's true size with random weights, whose values do not
-matter there: a call of the UNet for both prompts, with and without one adapter, by turns.
+measured in ComfyUI at Stable Diffusion 1.5's size with random weights: calls of the UNet for both
+prompts, with and without an adapter, in turns.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..engines.comfyui_location import find_comfyui, import_comfyui
+from ..diffusion.sampling import add_noise, sample_euler
+from ..engines.comfyui.location import find_comfyui, import_comfyui
 from ..engines.diffusers import DiffusersEngine
-from ..engines.diffusers_adapter import cross_attention
+from ..engines.diffusers.adapter import cross_attention
 from ..engines.image_encoder import ImageEncoder
-from ..engines.sampling import add_noise, sample_euler
 from ..evaluation.style_adapter import Parts, style_curve
 from ..models.face_embedder import load_face_embedder
 from ..models.face_parser import load_face_parser
@@ -52,7 +52,7 @@ SD15_LAYERS = [
 
 
 def run(quick: bool) -> dict[str, float]:
-    """All figures by name; those that cannot be measured here are left out, and it is said why."""
+    """Measure all figures, by name; those left out are named with the reason."""
     figures, comfyui = {}, find_comfyui()
     with torch.inference_mode():
         if comfyui is None:
@@ -98,13 +98,13 @@ def _left_half(size: int) -> Tensor:
     return mask
 
 
-# The same numbers as diffusers' own adapter.
+# Parity with diffusers' own adapter.
 
 
 def _parity(masked: bool) -> float:
     """The largest difference of latents after a run of the built-in UNet."""
-    from ..engines.comfyui import load_starter
-    from ..engines.comfyui_adapter import apply_style_adapter, as_adapter
+    from ..engines.comfyui.adapter import apply_style_adapter, as_adapter
+    from ..engines.comfyui.starter import load_starter
 
     engine = DiffusersEngine.load()
     layers = [engine.unet.get_submodule(name).to_k for name, _ in cross_attention(engine.unet)]
@@ -128,7 +128,7 @@ def _parity(masked: bool) -> float:
 
 
 def _sample_comfyui(model, text: Tensor, concat: Tensor, noise: Tensor, sigmas: Tensor) -> Tensor:
-    """The latent after ComfyUI's euler sampler, as the UNet sees it."""
+    """The latent after ComfyUI's euler sampler, in the UNet's scale."""
     import comfy.samplers
 
     guider = comfy.samplers.CFGGuider(model)
@@ -142,7 +142,7 @@ def _sample_comfyui(model, text: Tensor, concat: Tensor, noise: Tensor, sigmas: 
 def _load_diffusers_own(
     engine: DiffusersEngine, parts: dict, embeds: Tensor, region: Tensor | None
 ) -> None:
-    """Give the engine's UNet an IP-Adapter by diffusers' own load_ip_adapter."""
+    """Load an IP-Adapter into the engine's UNet by diffusers' own load_ip_adapter."""
     from diffusers import DDIMScheduler, StableDiffusionInpaintPipeline
     from diffusers.image_processor import IPAdapterMaskProcessor
 
@@ -174,8 +174,8 @@ def _load_diffusers_own(
 
 
 def _overhead(pixels: int, turns: int) -> dict[str, float]:
-    """Time of a UNet call with one adapter over the time without, and the same with a region."""
-    from ..engines.comfyui_adapter import apply_style_adapter, as_adapter
+    """Time of a UNet call with an adapter over that without, and the same with a region."""
+    from ..engines.comfyui.adapter import apply_style_adapter, as_adapter
 
     model = _sd15_unet()
     adapter, blank = as_adapter(_random_parts(SD15_LAYERS)), torch.zeros(1, EMBED_WIDTH)
@@ -191,15 +191,15 @@ def _overhead(pixels: int, turns: int) -> dict[str, float]:
         for name, patcher in {"plain": model, **styled}.items()
     }
     seconds: dict[str, list[float]] = {name: [] for name in calls}
-    # Processor time, where that is the cost: other work on the machine hardly counts then.
+    # On a CPU processor time is measured, which other programs hardly affect.
     clock = time.process_time if model.load_device.type == "cpu" else time.perf_counter
     for turn in range(turns):
         say(f"UNet calls at {pixels} px, turn {turn + 1} of {turns}: plain, adapter, region")
-        # Each has been first, second and third after three turns.
+        # The order rotates, so that after three turns each has had every place.
         for name in [*calls, *calls][turn % 3 : turn % 3 + 3]:
             started = clock()
             calls[name]()
-            # The first turn casts tensors and warms caches up.
+            # The first turn is a warm-up.
             if turn:
                 seconds[name].append(clock() - started)
     plain = min(seconds.pop("plain"))
@@ -213,7 +213,7 @@ def _sd15_unet():
     import comfy.supported_models
     from comfy.model_patcher import ModelPatcher
 
-    from ..engines.comfyui import unet_config
+    from ..engines.comfyui.starter import unet_config
 
     config = unet_config(SD15_UNET)
     description = comfy.supported_models.SD15(config)
@@ -225,13 +225,13 @@ def _sd15_unet():
     with torch.random.fork_rng():
         torch.manual_seed(SEED)
         for parameter in network.diffusion_model.parameters():
-            # Uninitialised numbers may be denormal, and slow.
+            # Uninitialised memory may hold denormal numbers, which are slow.
             parameter.normal_(std=0.02)
     return ModelPatcher(network, device, device)
 
 
 def _unet_call(model, cells: int) -> Callable[[], float]:
-    """A call of the UNet for both prompts, which waits for its result."""
+    """Make a function that calls the UNet for both prompts and waits for the result."""
     device = model.load_device
     x = _random(2, 4, cells, cells).to(device)
     sigma, text = torch.tensor([2.0, 2.0], device=device), _random(2, 77, 768).to(device)
@@ -244,12 +244,14 @@ def _unet_call(model, cells: int) -> Callable[[], float]:
     return call
 
 
-# What it gives and takes in the starter world.
+# Its effect in the starter world.
 
 
 def _style(quick: bool) -> dict[str, float]:
-    """Style, identity and leak at each weight, with standard errors; the style gained at full
-    weight, that at best, and the leak with the face masked over that without.
+    """Style, identity and leak at each weight, with standard errors.
+
+    Also the style gained at full weight, the best possible gain, and the ratio of the leak with the
+    face masked to that without.
     """
     pairs = 6 if quick else 200
     parts = Parts(
@@ -273,7 +275,7 @@ def _style(quick: bool) -> dict[str, float]:
             figures[f"{column}_{name}_error"] = error
     say(_table(figures, list(rows)))
     if curve.leak_ratio is None:
-        say("no leak can be told from none even without a mask: leak_ratio is left out")
+        say("the leak without a mask is not significant: leak_ratio is left out")
         return figures
     return figures | {"leak_ratio": curve.leak_ratio}
 

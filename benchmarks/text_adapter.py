@@ -1,10 +1,10 @@
-"""Does the face-aware text adapter keep what it is for?
+"""The gain of the face-aware text adapter.
 
-The same edits of held-out drawn people, with the adapter and without it, by the same noise. On
-large faces: `found`, the share of edits in which an independent classifier finds what the prompt
-named. On small ones, in scenes cut with much around each face: `background`, how far the raw edit
-is from the original where the soft mask is 0 (mean absolute difference). Both as means and as the
-paired difference, with minus without, and its 95 % bootstrap interval.
+The same edits of held-out drawn people are made with and without the adapter, from the same noise.
+On large faces `found` is the fraction of edits in which an independent classifier finds what the
+prompt named. On small ones, in crops with wide surroundings, `background` is the mean absolute
+difference of the raw edit and the original where the soft mask is 0. Both are given as means and as
+the paired difference (with minus without) with its 95 % bootstrap interval.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from statistics import fmean
 
 import numpy as np
 
-from ..evaluation.attribute_classifier import ATTRIBUTES, load_attribute_classifier
 from ..evaluation.attributes import judge_with, people_without, prompt_for
 from ..evaluation.editing import load_edit
 from ..evaluation.face_edit import interval
 from ..evaluation.held_out import as_batch, as_pictures
+from ..models.attribute_classifier import ATTRIBUTES, load_attribute_classifier
 from ..models.face_parser import load_face_parser
 from ..models.starter_files import starter_file
-from ..training.world import scene
-from ..training.world.portrait import Portrait
-from ..training.world.scene import Scene
+from ..world import scene
+from ..world.portrait import Portrait
+from ..world.scene import Scene
 
 STRENGTHS = {"with": 0.3, "without": 0.0}
 PEOPLE_PER_ATTRIBUTE = 12
 SCENES = 48
 SCENE_SIZE = 256
-# Faces as large as a quarter of their cut, by the side.
+# The side of a face is then a quarter of its crop's.
 SMALL_CONTEXT = 3.0
 
 
 def run(quick: bool) -> dict[str, float]:
-    """Every figure by name."""
+    """Measure all figures, by name."""
     edit = load_edit(load_face_parser(starter_file("face_parser")))
     people, scenes = (1, 3) if quick else (PEOPLE_PER_ATTRIBUTE, SCENES)
     return _large_faces(edit, people, quick) | _small_faces(edit, scenes)
@@ -58,7 +58,7 @@ def _large_faces(edit, people: int, quick: bool) -> dict[str, float]:
 
 def _small_faces(edit, scenes: int) -> dict[str, float]:
     change: dict[str, list[float]] = {name: [] for name in STRENGTHS}
-    shares = []
+    fractions: dict[int, float] = {}
     for number, drawn in enumerate(small_faces(scenes), start=1):
         print(f"scene {number} of {scenes}", file=sys.stderr, flush=True)
         prompt = ATTRIBUTES["glasses"].words
@@ -66,15 +66,17 @@ def _small_faces(edit, scenes: int) -> dict[str, float]:
         for kind, strength in STRENGTHS.items():
             options = {"adapter_strength": strength, "context": SMALL_CONTEXT}
             result = edit(sitter, f"a photo of a person with {prompt}", ("face",), **options)
+            fractions[number] = float(result.mask.mean())
             outside = result.soft_mask == 0
             difference = (result.edited - as_batch([drawn.image])).abs().mean(dim=-1)
             change[kind].append(float(difference[outside].mean()))
-        shares.append(float(result.mask.mean()))
-    return {"scenes": scenes, "mask_share": fmean(shares)} | _compared("background", change)
+    return {"scenes": scenes, "mask_share": fmean(fractions.values())} | _compared(
+        "background", change
+    )
 
 
 def small_faces(wanted: int) -> Iterator[Scene]:
-    """The first held-out scenes that look like photographs and show nobody near."""
+    """Yield the first held-out scenes that look like photographs and have only distant people."""
     for index in count():
         if wanted == 0:
             return
@@ -86,7 +88,7 @@ def small_faces(wanted: int) -> Iterator[Scene]:
 
 
 def as_portrait(drawn: Scene) -> Portrait:
-    """A scene as an editor takes it: its picture, and the noise of its first person."""
+    """A scene as a portrait for an editor: its picture, and its first person for the noise."""
     first = drawn.faces[0]
     return Portrait(
         image=drawn.image,
@@ -101,7 +103,7 @@ def as_portrait(drawn: Scene) -> Portrait:
 
 
 def _compared(name: str, values: dict[str, list[float]]) -> dict[str, float]:
-    """Means of both, and the paired difference with its interval."""
+    """Means of both, and their paired difference with its interval."""
     delta, low, high = interval(list(np.subtract(values["with"], values["without"])))
     means = {f"{name}_{kind}": fmean(row) for kind, row in values.items()}
     return means | {
