@@ -1,22 +1,56 @@
 # Every target does its own set-up in .venv; a second run reuses it.
 PYTHON ?= python3
 BIN := .venv/bin
-COMFYUI := $(shell $(PYTHON) -c 'import sys; sys.path.insert(0, "engines"); \
-	from comfyui_location import find_comfyui; print(find_comfyui() or "")')
+COMFYUI := $(shell $(PYTHON) -c 'import sys; sys.path.insert(0, "engines/comfyui"); \
+	from location import find_comfyui; print(find_comfyui() or "")')
 $(if $(filter-out 0,$(.SHELLSTATUS)),$(error COMFYUI_PATH names a folder without ComfyUI))
 READY := .venv/ready$(if $(COMFYUI),-with-comfyui)
 
-.PHONY: demo test lint comfyui comfy
+NPM := $(shell command -v npm)
+FRONTEND := .venv/newer-frontend
+
+.PHONY: demo test test-fast lint lint-web docs comfyui comfy
 
 demo: $(READY)
 	$(BIN)/visage demo
 
-test: lint
-	$(BIN)/pytest
+# Two processes of one thread each: the networks of the tests are too small to share among threads.
+# A file's tests stay together, and so do its server, its page and its models.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
 
-lint: $(READY)
+test: lint $(FRONTEND)
+	$(PYTEST) --durations 25
+
+# The inner loop: no ComfyUI, no browser, no training, and no test of over a second.
+test-fast: $(READY)
+	$(PYTEST) -m "not slow" --durations 5
+
+lint: $(READY) lint-web
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/pyrefly check --summarize-errors
+
+# The documentation as a site: open output/site/index.html.
+docs: $(READY)
+	$(BIN)/mkdocs build --strict
+
+# The page's scripts: linter, format, and unit tests of what they compute.
+ifdef NPM
+lint-web: node_modules
+	npm run --silent lint
+	npm test --silent
+else
+lint-web:
+	@echo "There is no npm: the scripts in web/ are not checked."
+endif
+
+node_modules: package.json
+	npm install --silent
+	@touch $@
+
+# The newest frontend, beside the one that ComfyUI asks for: the browser tests run on both.
+$(FRONTEND): | .venv/bin/pip
+	$(BIN)/pip install --quiet --no-deps --target $@ comfyui-frontend-package
 
 # comfy-cli only fetches ComfyUI here: the next target that finds it installs what it needs.
 comfyui: .venv/bin/pip

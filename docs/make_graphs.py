@@ -1,7 +1,8 @@
 """Makes the README's pictures of the pipelines' graphs: python docs/make_graphs.py [WORKFLOW ...]
 
 Each shipped workflow runs on a private ComfyUI server, from its own page in Chromium, and the page
-is photographed with the results on its nodes. Needs ComfyUI, Playwright and Chromium.
+is photographed with the results on its nodes, or with `--without-run` as it is opened. Needs
+ComfyUI, Playwright and Chromium.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
-from visage.engines.comfyui_location import find_comfyui
+from visage.engines.comfyui.location import find_comfyui
 from visage.headless.server import comfy_server
+from visage.workflows.builder.stamp import stamp
 
 IMAGES = Path(__file__).parent / "images"
 WORKFLOWS = Path(__file__).parents[1] / "workflows"
@@ -29,7 +31,7 @@ SHOWN = (
 )
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WIDTH = 1900  # pixels
-LARGEST = 200_000  # bytes
+MAX_BYTES = 200_000
 MARGIN = 20
 TITLE = 30
 READY = "window.app?.graph && Object.keys(LiteGraph.registered_node_types).length > 100"
@@ -50,6 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("workflows", nargs="*", default=SHOWN, metavar="WORKFLOW")
     parser.add_argument("--out", type=Path, default=IMAGES, help="folder to write")
+    parser.add_argument("--without-run", action="store_true", help="as they are opened")
     given = parser.parse_args()
     comfyui = find_comfyui()
     chromium = next((found for name in BROWSERS if (found := shutil.which(name))), None)
@@ -63,7 +66,9 @@ def main() -> None:
         page.wait_for_function(READY)
         prepare(page)
         for name in given.workflows:
-            save(photograph(page, name), given.out / f"graph_{name}.jpg")
+            path = given.out / f"graph_{name}.jpg"
+            save(photograph(page, name, not given.without_run), path)
+            stamp(path, "docs/make_graphs.py", name)
         browser.close()
 
 
@@ -81,11 +86,12 @@ def prepare(page: Page) -> None:
     page.add_style_tag(content=MENUS)
 
 
-def photograph(page: Page, name: str) -> Image.Image:
-    """The graph of a shipped workflow after its run."""
+def photograph(page: Page, name: str, after_run: bool = True) -> Image.Image:
+    """The graph of a shipped workflow, after its run or as it is opened."""
     workflow = json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
     page.evaluate("workflow => app.loadGraphData(workflow)", workflow)
-    run(page)
+    if after_run:
+        run(page)
     left, top, right, bottom = bounds(workflow)
     width, height = (round(size + 2 * MARGIN) for size in (right - left, bottom - top))
     page.set_viewport_size({"width": width, "height": height})
@@ -102,7 +108,7 @@ def photograph(page: Page, name: str) -> Image.Image:
     page.wait_for_timeout(SETTLING)
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     # The frontend leaves out small text: it draws at full size, and the picture is made smaller.
-    return picture.resize((WIDTH, round(height * WIDTH / width)), Image.LANCZOS)
+    return picture.resize((WIDTH, round(height * WIDTH / width)), Image.Resampling.LANCZOS)
 
 
 def run(page: Page) -> None:
@@ -136,11 +142,11 @@ def bounds(workflow: dict) -> tuple[float, float, float, float]:
 
 
 def save(picture: Image.Image, path: Path) -> None:
-    """Write a JPEG as good as LARGEST allows."""
+    """Write a JPEG as good as MAX_BYTES allows."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for quality in range(90, 30, -4):
         picture.save(path, quality=quality, optimize=True)
-        if path.stat().st_size <= LARGEST:
+        if path.stat().st_size <= MAX_BYTES:
             return
 
 

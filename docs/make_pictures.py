@@ -19,11 +19,13 @@ from visage.evaluation.held_out import as_batch, held_out
 from visage.models.face_classes import CLASSES, COLOURS
 from visage.models.face_parser import FaceParser, load_face_parser
 from visage.models.starter_files import starter_file
-from visage.training.world.styles import STYLES
+from visage.workflows.builder.stamp import stamp
+from visage.world.styles import STYLES
 
 IMAGES = Path(__file__).parent / "images"
 STYLE_ADAPTER = Path(__file__).parents[1] / "benchmarks" / "results" / "style_adapter.json"
 GAP, LINE = 6, 24
+SCRIPT = "docs/make_pictures.py"
 # Words of the prompt after "a photo of a woman", and the parts that are painted anew for them.
 PROMPTS = {
     "with glasses": "face",
@@ -48,7 +50,9 @@ def sheet(rows: list[list[np.ndarray]], titles: list[str], side: int) -> Image.I
         centre = GAP + column * step + side // 2
         draw.text((centre, LINE // 2 + 2), title, fill="black", font=font, anchor="mm")
         for row, pictures in enumerate(rows):
-            picture = Image.fromarray(pictures[column]).resize((side, side), Image.LANCZOS)
+            picture = Image.fromarray(pictures[column]).resize(
+                (side, side), Image.Resampling.LANCZOS
+            )
             page.paste(picture, (GAP + column * step, LINE + row * step))
     return page
 
@@ -159,7 +163,9 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     if given.run:
         save_learning_curves(given.run, given.out / "learning_curves.png")
+        stamp(given.out / "learning_curves.png", SCRIPT)
     save_style_curve(STYLE_ADAPTER, given.out / "style_curve.png")
+    stamp(given.out / "style_curve.png", SCRIPT)
     parser = load_face_parser(starter_file("face_parser"))
     with torch.inference_mode():
         for name, page in (
@@ -168,6 +174,7 @@ def main() -> None:
             ("prompts", prompts_sheet(parser)),
         ):
             page.save(given.out / f"{name}.jpg", quality=88)
+            stamp(given.out / f"{name}.jpg", SCRIPT)
 
 
 if __name__ == "__main__":

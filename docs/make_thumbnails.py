@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
-from visage.engines.comfyui_location import find_comfyui
+from visage.engines.comfyui.location import find_comfyui
 from visage.headless.client import ComfyServer
 from visage.headless.server import comfy_server
 from visage.headless.workflow import node_titled
+from visage.workflows.builder.stamp import stamp
+from visage.workflows.builder.write import described
 
 PACK = Path(__file__).resolve().parents[1]
 WORKFLOWS = PACK / "workflows"
@@ -25,27 +27,69 @@ HEIGHT = 480  # pixels
 QUALITY = 85
 BACKGROUND = "#1a1a1a"
 FONT = ImageFont.load_default(15)
+LARGE_FONT = ImageFont.load_default(26)
+BAR, NEEDS = 64, "#e0b040"  # height in pixels, and colour
 TIMEOUT = 1800  # seconds
 
 
 class Thumbnail(NamedTuple):
-    """Titles of the nodes whose pictures are shown, small and large, and the workflow that runs."""
+    """Titles of the nodes whose pictures are shown, small and large."""
 
     small: tuple[str, ...]
     large: str
-    runs: str | None = None
 
 
+# The workflows for people's own checkpoints, and those of the starter whose pictures they show.
+SAME_JOB = {
+    "add_object_sd15": "add_object",
+    "control_style": "style_adapter",
+    "control_style_sdxl": "style_adapter",
+    "face_edit_flux_fill": "face_edit",
+    "face_edit_kontext": "face_edit",
+    "face_edit_plain": "face_edit",
+    "face_edit_qwen": "face_edit",
+    "face_edit_sd15": "face_edit",
+    "face_edit_sdxl": "face_edit",
+    "remove_object_sd15": "remove_object",
+    "style_adapter_sd15": "style_adapter",
+    "style_adapter_sdxl": "style_adapter",
+    "style_keep_identity_sd15": "style_keep_identity",
+    "style_keep_identity_sdxl": "style_keep_identity",
+    "style_many_sd15": "style_many",
+    "style_many_sdxl": "style_many",
+    "style_region_sd15": "style_region",
+    "style_region_sdxl": "style_region",
+    "style_then_identity_sd15": "style_then_identity",
+    "style_then_identity_sdxl": "style_then_identity",
+    "style_whole_sd15": "style_whole",
+    "style_whole_sdxl": "style_whole",
+}
+SHOWN_JOB = "shown: the same job by the built-in starter"
+# No starter does these: their input alone is shown, by its node's title.
+ALONE = {"face_id_sd15": "Person", "face_id_sdxl": "Person", "paint_adain": "Picture"}
+SHOWN_INPUT = "shown: the photograph it starts from"
+SAMPLE = SAMPLES / "visage_astronaut.png"
 THUMBNAILS = {
+    "add_object": Thumbnail(("Picture", "Raw result"), "Result"),
+    "bring_face": Thumbnail(("Picture", "Person"), "Result"),
+    "change_background": Thumbnail(("Picture", "New background"), "Result"),
+    "change_garment": Thumbnail(("Picture", "Material"), "Result"),
+    "edit_by_layers": Thumbnail(("Picture", "Style"), "Result"),
+    "edit_faces": Thumbnail(("Picture", "All versions"), "Result"),
     "face_edit": Thumbnail(("Picture", "Mask overlay"), "Result"),
-    # Up to the mask it is the same with any checkpoint, and none is at hand here.
-    "face_edit_sd15": Thumbnail(("Picture",), "Mask overlay", runs="face_edit"),
+    "paint_background": Thumbnail(("Picture", "Style picture", "Mask overlay"), "Result"),
+    "paint_clip": Thumbnail(("Clip", "Style picture", "Mask overlay"), "Frames"),
+    "paint_fast": Thumbnail(("Picture", "Mask overlay"), "Result"),
+    "paint_picture": Thumbnail(("Picture", "Style picture", "Mask overlay"), "Result"),
+    "recolour_hair": Thumbnail(("Picture", "Mask overlay"), "Result"),
+    "remove_object": Thumbnail(("Picture", "What goes"), "Result"),
     "style_adapter": Thumbnail(("Picture", "Style picture", "Result"), "Whole picture"),
     "style_keep_identity": Thumbnail(("Picture", "Style picture", "Mosaic"), "Result"),
     "style_many": Thumbnail(("Picture", "Style picture one", "Style picture two"), "Result"),
     "style_region": Thumbnail(("Picture", "Style picture", "Mask overlay"), "Result"),
     "style_then_identity": Thumbnail(("Picture", "Style picture", "Free result"), "Result"),
     "style_whole": Thumbnail(("Picture", "Style picture"), "Result"),
+    "styles_compared": Thumbnail(("Picture", "Style picture"), "Result"),
     "tradeoff_curve": Thumbnail(("Picture", "Style picture"), "Curve"),
 }
 
@@ -53,20 +97,46 @@ THUMBNAILS = {
 def main() -> None:
     """Make the thumbnails that are asked for, or all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("workflows", nargs="*", default=list(THUMBNAILS), metavar="WORKFLOW")
+    parser.add_argument(
+        "workflows", nargs="*", default=[*THUMBNAILS, *SAME_JOB, *ALONE], metavar="WORKFLOW"
+    )
     parser.add_argument("--out", type=Path, default=WORKFLOWS, help="folder to write")
     given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    run_ones = [name for name in given.workflows if name in THUMBNAILS]
+    if run_ones:
+        make_by_running(run_ones, given.out)
+    needs = {name: workflow.needs for name, workflow in described().items()}
+    for name in given.workflows:
+        if name in SAME_JOB:
+            page = Image.open(given.out / f"{SAME_JOB[name]}.jpg").convert("RGB")
+            shown, source = SHOWN_JOB, SAME_JOB[name]
+        elif name in ALONE:
+            page = _square(Image.open(SAMPLE), HEIGHT, ALONE[name])
+            shown, source = SHOWN_INPUT, name
+        else:
+            continue
+        save(mark(page, needs[name], shown), given.out / f"{name}.jpg", source)
+
+
+def make_by_running(names: list[str], out: Path) -> None:
+    """Run these workflows as they are shipped, and write their thumbnails."""
     comfyui = find_comfyui()
     if comfyui is None:
         raise SystemExit("This needs ComfyUI: `make comfyui` gets it.")
-    given.out.mkdir(parents=True, exist_ok=True)
     with comfy_server(comfyui) as server:
-        for name in given.workflows:
+        for name in names:
             thumbnail = THUMBNAILS[name]
-            pictures = run(server, thumbnail.runs or name)
+            pictures = run(server, name)
             small = [(title, pictures[title]) for title in thumbnail.small]
             page = compose(small, (thumbnail.large, pictures[thumbnail.large]))
-            page.save(given.out / f"{name}.jpg", quality=QUALITY, optimize=True)
+            save(page, out / f"{name}.jpg", name)
+
+
+def save(page: Image.Image, path: Path, workflow: str) -> None:
+    """Write a picture that says which workflow made it, and what that ran."""
+    page.save(path, quality=QUALITY, optimize=True)
+    stamp(path, "docs/make_thumbnails.py", workflow)
 
 
 def run(server: ComfyServer, name: str) -> dict[str, Image.Image]:
@@ -96,12 +166,23 @@ def compose(small: list[tuple[str, Image.Image]], large: tuple[str, Image.Image]
     return page
 
 
+def mark(page: Image.Image, needs: str, shown: str) -> Image.Image:
+    """A picture under a bar that says what a template needs, and what is shown."""
+    marked = Image.new("RGB", (page.width, page.height + BAR), BACKGROUND)
+    marked.paste(page, (0, BAR))
+    draw = ImageDraw.Draw(marked)
+    draw.rectangle((0, 0, page.width, BAR), fill=NEEDS)
+    draw.text((12, 10), f"needs {needs}", font=LARGE_FONT, fill="black")
+    draw.text((12, 40), shown, font=FONT, fill="black")
+    return marked
+
+
 def _square(picture: Image.Image, side: int, label: str) -> Image.Image:
     """The whole picture in the middle of a square, under its label."""
     cell = Image.new("RGB", (side, side), BACKGROUND)
     scale = side / max(picture.size)
     size = [max(1, round(length * scale)) for length in picture.size]
-    shown = picture.convert("RGB").resize(size, Image.LANCZOS)
+    shown = picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
     cell.paste(shown, tuple((side - length) // 2 for length in size))
     draw = ImageDraw.Draw(cell, "RGBA")
     left, top, right, bottom = draw.textbbox((8, 8), label, font=FONT)

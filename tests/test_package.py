@@ -1,5 +1,6 @@
 """The package itself, and the door by which ComfyUI enters."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,3 +20,10 @@ def test_the_door_is_small_and_has_what_comfyui_looks_for():
     assert (door.parent / visage.WEB_DIRECTORY).is_dir()
     # With these, ComfyUI would pass over the entry point.
     assert not hasattr(visage, "NODE_CLASS_MAPPINGS")
+
+
+def test_the_page_knows_every_sample_picture():
+    web = Path(visage.__file__).parent / visage.WEB_DIRECTORY
+    script = (web / "sample_picture.js").read_text(encoding="utf-8")
+    listed = re.findall('"([^"]+)"', script.partition("SAMPLES = [")[2].partition("]")[0])
+    assert listed == sorted(path.name for path in (web / "samples").iterdir())

@@ -31,13 +31,15 @@ def test_a_sheet_has_each_picture_under_its_columns_title(pictures):
     assert (page[: pictures.LINE] < 128).any()
 
 
+@pytest.mark.slow
 def test_learning_curves_are_drawn_from_the_logs_of_a_run(pictures, tmp_path):
     pytest.importorskip("matplotlib")
     for stage, measure in (("vae", "psnr"), ("unet", "mse")):
         lines = [{"step": n, "loss": 1.0, measure: 1 / (n + 1), "seconds": 0.1} for n in range(90)]
         (tmp_path / f"{stage}.jsonl").write_text("\n".join(map(json.dumps, lines)))
     pictures.save_learning_curves(tmp_path, tmp_path / "curves.png")
-    assert Image.open(tmp_path / "curves.png").width > 500
+    with Image.open(tmp_path / "curves.png") as drawn:
+        assert drawn.width > 500
 
 
 def test_a_folder_without_logs_is_refused(pictures, tmp_path):

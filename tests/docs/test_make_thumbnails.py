@@ -22,12 +22,14 @@ def thumbnails():
 
 def test_every_workflow_that_makes_pictures_has_nodes_with_the_titles_shown(thumbnails):
     shown = set()
-    for name, (small, large, runs) in thumbnails.THUMBNAILS.items():
-        twin = json.loads((PACK / "workflows" / "api" / f"{runs or name}.json").read_text())
+    for name, (small, large) in thumbnails.THUMBNAILS.items():
+        twin = json.loads((PACK / "workflows" / "api" / f"{name}.json").read_text())
         titles = {node["_meta"]["title"] for node in twin.values()}
         assert {*small, large} <= titles, name
         shown.add(name)
     shipped = {path.stem for path in (PACK / "workflows").glob("*.json")}
+    assert set(thumbnails.SAME_JOB.values()) <= shown
+    shown |= set(thumbnails.SAME_JOB) | set(thumbnails.ALONE)
     assert shipped - shown == {"train_face_edit"}, "it makes no picture but its curve"
 
 
@@ -42,3 +44,11 @@ def test_what_went_in_stands_beside_what_came_out(thumbnails):
     assert page.getpixel((middle, thumbnails.HEIGHT // 2)) == (0, 0, 255)
     above = page.getpixel((middle, 4))
     assert above == page.getpixel((middle, thumbnails.HEIGHT - 4)), "whole, not cut"
+
+
+def test_a_bar_says_what_is_needed(thumbnails):
+    page = Image.new("RGB", (300, 200), "blue")
+    marked = thumbnails.mark(page, "SD 1.5", "shown: something else")
+    assert marked.size == (300, 200 + thumbnails.BAR)
+    assert marked.getpixel((150, 100 + thumbnails.BAR)) == (0, 0, 255)
+    assert len(marked.crop((0, 0, 300, thumbnails.BAR)).getcolors()) > 2, "there is text on it"
