@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 WORKFLOW = Path(__file__).resolve().parent.parent / "workflows" / "api" / "face_edit.json"
 PORTRAIT = 3
-# Prompt and parts of each picture.
+# Prompt, parts and blend of each picture.
 EDITS = {
-    "portrait": ("a portrait of a woman with red hair", "hair"),
-    "astronaut": ("a portrait of a woman with pale skin and red lipstick", "face"),
+    "portrait": ("a portrait of a woman with red hair", "hair", "detail"),
+    "astronaut": ("a portrait of a woman with tanned skin", "face", "tone"),
 }
 SHEET_SIDE = 320
 
@@ -106,9 +106,10 @@ def _edit_picture(name: str, folder: Path, edit: Editor) -> dict:
     picture = folder / "input.png"
     Image.fromarray(original).save(picture)
     prompt = json.loads(WORKFLOW.read_text(encoding="utf-8"))
-    text, parts = EDITS[name]
+    text, parts, mode = EDITS[name]
     node_titled(prompt, "Prompt")[1]["inputs"]["text"] = text
     node_titled(prompt, "Face mask")[1]["inputs"]["parts"] = parts
+    node_titled(prompt, "Pixel blend")[1]["inputs"]["mode"] = mode
     print(f'{name}: "{text}"')
     edited = edit(picture, prompt)
     files = {"input": picture}

@@ -42,7 +42,8 @@ class VisagePixelBlend(io.ComfyNode):
                 io.Image.Input(
                     "edited",
                     tooltip="The edited picture, of the original's size; padding of up to 7 "
-                    "pixels at its right and bottom is cut off.",
+                    "pixels at its right and bottom is cut off. The modes colour, detail "
+                    "and tone take a smaller or larger one of the same shape, too.",
                 ),
                 io.Image.Input(
                     "original", tooltip="The picture whose background shall stay as it is."
@@ -56,7 +57,9 @@ class VisagePixelBlend(io.ComfyNode):
                     "over a narrow one. poisson: the edit's detail on the original's colours, "
                     "for edits whose light does not fit. colour: the edit's hues, the original's "
                     "lightness. detail: the edit's colours and light with the original's fine "
-                    "detail; for hair, skin and clothes that get another colour.",
+                    "detail; for hair, skin and clothes that get another colour. tone: the edit's "
+                    "change of tone on all of the original's detail; for faces, whose eyes and "
+                    "teeth keep their colours.",
                 ),
                 io.Combo.Input(
                     "tone_match",

@@ -12,6 +12,8 @@ from .soft_mask import gaussian_blur
 
 # Detail is what is finer than this fraction of the square root of the edit's area.
 DETAIL_FRACTION = 0.06
+# The same for `tone_blend`: what a small model smears, such as lips over a chin, is finer.
+TONE_FRACTION = 0.15
 
 
 def colour_blend(edited: Tensor, original: Tensor, matte: Tensor) -> Tensor:
@@ -30,12 +32,28 @@ def detail_blend(edited: Tensor, original: Tensor, matte: Tensor) -> Tensor:
     edited area only, so that its surroundings do not bleed in. a* and b* are the edit's.
     """
     before, after = rgb_to_lab(original), rgb_to_lab(edited)
-    sigma = DETAIL_FRACTION * float(matte.sum()) ** 0.5
+    change = _smooth(after[..., :1] - before[..., :1], matte, DETAIL_FRACTION)
+    return _changed(original, before, before[..., :1] + change, after[..., 1:], matte)
+
+
+def tone_blend(edited: Tensor, original: Tensor, matte: Tensor) -> Tensor:
+    """The edit's change of tone on all of the original's detail, shapes as in `colour_blend`.
+
+    As `detail_blend`, but a* and b* change by a smooth amount, too: small things of another colour,
+    such as eyes and teeth in a face, keep theirs.
+    """
+    before, after = rgb_to_lab(original), rgb_to_lab(edited)
+    lab = before + _smooth(after - before, matte, TONE_FRACTION)
+    return _changed(original, before, lab[..., :1], lab[..., 1:], matte)
+
+
+def _smooth(change: Tensor, matte: Tensor, fraction: float) -> Tensor:
+    """A change [H, W, C] without its detail, averaged inside the matte [H, W] alone."""
+    sigma = fraction * float(matte.sum()) ** 0.5
     inside = (matte > 0).to(matte)
-    change = (after[..., 0] - before[..., 0]) * inside
-    smooth = gaussian_blur(torch.stack([change, inside]), sigma)
-    lightness = before[..., 0] + smooth[0] / smooth[1].clamp(min=1e-6)
-    return _changed(original, before, lightness.unsqueeze(-1), after[..., 1:], matte)
+    planes = torch.cat([change.movedim(-1, 0) * inside, inside.unsqueeze(0)])
+    blurred = gaussian_blur(planes, sigma)
+    return (blurred[:-1] / blurred[-1].clamp(min=1e-6)).movedim(0, -1)
 
 
 def _changed(

@@ -16,13 +16,23 @@ from statistics import fmean
 import cv2
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..models.user_input import require_choice
-from .detail_blend import colour_blend, detail_blend
+from .detail_blend import colour_blend, detail_blend, tone_blend
 from .lab import lab_to_rgb, rgb_to_lab, weighted_moments
 from .laplacian_blend import laplacian_blend
 from .poisson_blend import poisson_blend
-from .shapes import as_image, as_mask, fit_mask, match_batch, split_alpha, trim_padding
+from .shapes import (
+    LATENT_STEP,
+    as_image,
+    as_mask,
+    fit_mask,
+    match_batch,
+    same_aspect,
+    split_alpha,
+    trim_padding,
+)
 
 GAIN_LIMITS = (0.5, 2.0)
 # Pixels at a matte of one half, or as many more at a fainter one: fewer say nothing of the light.
@@ -40,6 +50,7 @@ BLENDS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "poisson": poisson_blend,
     "colour": colour_blend,
     "detail": detail_blend,
+    "tone": tone_blend,
 }
 # Those that may change shapes; the others keep the original's detail.
 RESHAPING = ("linear", "laplacian", "poisson")
@@ -58,11 +69,14 @@ def blend(
 
     Modes: "linear" (eq. 10), "laplacian" (wide transitions for tones, narrow for detail),
     "poisson" (the edit's gradients on the original's colours), "colour" (the edit's a* and b*
-    only) and "detail" (the edit's colours and light, the original's fine detail). Tone match
-    "lab" first gives each connected part of the edit the original's mean and spread in L*a*b*,
-    measured on the matte's ring (see `match_tone`). Each of the three may be a batch of 1.
-    `edited` may carry up to 7 pixels of padding at the right and bottom. An alpha channel stays
-    the original's. `progress` is called with the number of pictures done and their total.
+    only), "detail" (the edit's colours and light, the original's fine detail) and "tone" (the
+    edit's change of tone, the original's fine detail and colours). Tone match "lab" first gives
+    each connected part of the edit the original's mean and spread in L*a*b*, measured on the
+    matte's ring (see `match_tone`). Each of the three may be a batch of 1. `edited` may carry up to
+    7 pixels of padding at the right and bottom; where the detail is not its own ("colour", "detail"
+    and "tone") it may have any size of the original's aspect ratio, and is resized. An alpha
+    channel stays the original's. `progress` is called with the number of pictures done and their
+    total.
 
     Raises ValueError for an unknown mode, pictures or mattes that do not belong together, and an
     edit that holds NaN, also where the matte would hide it.
@@ -73,7 +87,7 @@ def blend(
     edited, _ = split_alpha(as_image(edited, "edited"))
     matte = as_mask(matte, "mask")
     height, width = original.shape[1:3]
-    edited = trim_padding(edited, height, width, "edited").to(original)
+    edited = _fitted(edited, height, width, mode).to(original)
     matte = fit_mask(matte, height, width).to(original)
     edited, matte = match_batch(edited, matte, "edited", "mask")
     original, edited = match_batch(original, edited, "original", "edited")
@@ -93,6 +107,19 @@ def blend(
         if progress is not None:
             progress(k + 1, len(result))
     return result
+
+
+def _fitted(edited: Tensor, height: int, width: int, mode: str) -> Tensor:
+    """The edit [B, h, w, 3] at the original's size; resized where its detail does not count."""
+    high, wide = edited.shape[1:3]
+    padded = 0 <= high - height < LATENT_STEP and 0 <= wide - width < LATENT_STEP
+    if padded or mode in RESHAPING or not same_aspect((high, wide), (height, width)):
+        return trim_padding(edited, height, width, "edited")
+    channels_first = edited.movedim(-1, 1)
+    resized = F.interpolate(
+        channels_first, (height, width), mode="bicubic", antialias=high > height
+    )
+    return resized.movedim(1, -1).clamp(0, 1)
 
 
 def match_tone(edited: Tensor, original: Tensor, matte: Tensor) -> Tensor:

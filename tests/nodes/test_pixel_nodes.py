@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from visage.techniques.pixel_blend import BLENDS
 
 pytestmark = pytest.mark.usefixtures("as_in_a_node")
 
@@ -72,7 +73,7 @@ def test_boxes_may_be_connected(comfy, mask):
 
 
 @pytest.mark.parametrize("tone_match", ["off", "lab ring"])
-@pytest.mark.parametrize("mode", ["linear", "laplacian", "poisson", "colour", "detail"])
+@pytest.mark.parametrize("mode", BLENDS)
 def test_blend_leaves_the_background_and_shows_the_proof(comfy, mask, mode, tone_match):
     from visage.nodes.pixel_blend import VisagePixelBlend
 

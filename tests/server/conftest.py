@@ -19,6 +19,7 @@ QUIET = (
     "--disable-component-update",
     "--disable-sync",
 )
+TIMEOUT = 90_000  # milliseconds that a page may take for a step on a busy machine
 READY = "window.app?.graph && Object.keys(LiteGraph.registered_node_types).length > 100"
 # The folder into which `make test` has put the newest comfyui-frontend-package, or another one.
 NEWER_FRONTEND = "VISAGE_NEWER_FRONTEND"
@@ -88,8 +89,9 @@ def open_page(browser):
 
     def open_at(server):
         page = browser.new_page(viewport={"width": 1920, "height": 1080})
+        page.set_default_timeout(TIMEOUT)
         page.goto(server.url, wait_until="networkidle")
-        page.wait_for_function(READY, timeout=60_000)
+        page.wait_for_function(READY)
         page.complaints = []
         page.on("pageerror", lambda error: page.complaints.append(str(error)))
         page.on("console", lambda line: _note_error(page.complaints, line))

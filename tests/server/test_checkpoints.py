@@ -137,6 +137,7 @@ def test_two_clicks_from_the_template_browser_to_a_picture(own_model, open_page)
     page.get_by_role("dialog").get_by_text("visage", exact=True).click()
     page.get_by_test_id(f"template-workflow-{name}").click()
     page.get_by_role("dialog").wait_for(state="detached")
+    page.wait_for_function("app.graph.nodes.some(n => n.title === 'Result')")
     page.locator(RUN_BUTTON).first.click()
     shown = "app.graph.nodes.find(n => n.title === 'Result')?.imgs?.[0]?.naturalWidth === 512"
     page.wait_for_function(shown, timeout=240_000)

@@ -74,7 +74,8 @@ def open_template(canvas, name: str) -> None:
             await app.extensionManager.command.execute('Comfy.BrowseTemplates');
         }"""
     )
-    canvas.get_by_role("dialog").get_by_text("visage", exact=True).click()
+    dialog = canvas.get_by_role("dialog")
+    dialog.get_by_text("visage", exact=True).first.click()
     card = canvas.get_by_test_id(f"template-workflow-{name}")
     # The browser shows a page of cards, and more when the last of them is scrolled to.
     for _ in range(20):
@@ -83,8 +84,14 @@ def open_template(canvas, name: str) -> None:
             break
         canvas.locator("[data-testid^=template-workflow-]").last.scroll_into_view_if_needed()
     card.click()
+    canvas.wait_for_timeout(250)
+    # Cards that are still moving into their places may take a click for another's, or for nobody's.
+    if dialog.count() and not canvas.evaluate("app.graph.nodes.length"):
+        canvas.wait_for_timeout(2000)
+        if dialog.count():
+            card.click()
     canvas.wait_for_function("app.graph.nodes.length > 0")
-    canvas.get_by_role("dialog").wait_for(state="detached")
+    dialog.wait_for(state="detached")
 
 
 def content(canvas) -> dict:

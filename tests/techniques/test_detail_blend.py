@@ -1,6 +1,6 @@
 import pytest
 import torch
-from visage.techniques.detail_blend import colour_blend, detail_blend
+from visage.techniques.detail_blend import colour_blend, detail_blend, tone_blend
 from visage.techniques.lab import lab_to_rgb, rgb_to_lab
 from visage.techniques.soft_mask import gaussian_blur
 
@@ -39,14 +39,30 @@ def test_detail_takes_the_light_of_the_edit_and_keeps_the_strands(strands):
     assert result[..., 1].mean() == pytest.approx(30, abs=0.5)
 
 
-def test_what_lies_beside_the_edit_does_not_bleed_in(strands):
+def test_tone_moves_the_whole_and_leaves_small_things_their_colour(strands):
+    original, matte = strands
+    eye = (slice(31, 33), slice(31, 33))
+    original = original.clone()
+    original[eye] = torch.tensor([0.1, 0.2, 0.8])
+    result, before = rgb_to_lab(tone_blend(recoloured(55), original, matte)), rgb_to_lab(original)
+    skin = (slice(20, 24), slice(20, 44))
+    assert result[skin][..., 0].mean() == pytest.approx(55, abs=2)
+    assert result[skin][..., 1].mean() == pytest.approx(30, abs=4)
+    # As much bluer than its surroundings as it was, where `detail` would give it the edit's colour.
+    contrast = before[eye][..., 2].mean() - before[skin][..., 2].mean()
+    kept = result[eye][..., 2].mean() - result[skin][..., 2].mean()
+    assert kept == pytest.approx(contrast.item(), rel=0.3)
+
+
+@pytest.mark.parametrize("mode", [detail_blend, tone_blend])
+def test_what_lies_beside_the_edit_does_not_bleed_in(strands, mode):
     original, matte = strands
     edited = recoloured(55)
     beside = torch.where(matte.unsqueeze(-1) > 0, edited, torch.zeros(3))
-    assert torch.equal(detail_blend(edited, original, matte), detail_blend(beside, original, matte))
+    assert torch.equal(mode(edited, original, matte), mode(beside, original, matte))
 
 
-@pytest.mark.parametrize("mode", [colour_blend, detail_blend])
+@pytest.mark.parametrize("mode", [colour_blend, detail_blend, tone_blend])
 def test_the_original_as_its_own_edit_stays(strands, mode):
     original, matte = strands
     torch.testing.assert_close(mode(original, original, matte), original, rtol=0, atol=2e-5)

@@ -161,6 +161,25 @@ def test_an_edit_or_a_mask_of_another_size_is_refused_with_both_sizes():
         blend(original, original, torch.rand(1, 32, 32))
 
 
+@pytest.mark.parametrize("mode", sorted(set(BLENDS) - set(RESHAPING)))
+def test_an_edit_of_another_size_gives_its_colours_where_the_detail_is_the_originals(mode):
+    original = torch.rand(1, 32, 48, 3)
+    small = torch.tensor([0.6, 0.3, 0.2]).expand(1, 16, 24, 3)
+    whole = torch.ones(1, 64, 64)
+    expected = blend(small[:, :1, :1].expand(1, 32, 48, 3), original, whole, mode)
+    torch.testing.assert_close(blend(small, original, whole, mode), expected, rtol=0, atol=1e-5)
+    with pytest.raises(ValueError, match="edited is 16 x 16 px but should be 48 x 32"):
+        blend(small[:, :, :16], original, whole, mode)
+
+
+def test_padding_is_cut_off_in_every_mode(mode):
+    original, matte = torch.rand(1, 40, 40, 3), torch.rand(1, 40, 40)
+    edited = torch.rand(1, 44, 44, 3)
+    assert torch.equal(
+        blend(edited, original, matte, mode), blend(edited[:, :40, :40], original, matte, mode)
+    )
+
+
 def test_an_unknown_mode_is_refused_with_the_known_ones():
     picture, matte = torch.rand(1, 8, 8, 3), torch.rand(1, 8, 8)
     with pytest.raises(

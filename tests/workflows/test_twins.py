@@ -142,8 +142,8 @@ def test_the_technique_defaults_to_the_settings_of_the_workflow():
     inputs = {node["_meta"]["title"]: node["inputs"] for node in twin("face_edit").values()}
     sampler, mask, crop = inputs["Sampler"], inputs["Face mask"], inputs["Crop faces"]
     soft_mask, inpaint, blend = inputs["Soft mask"], inputs["Soft inpaint"], inputs["Pixel blend"]
-    # The starter's shipped workflow blends by detail, for a blurred face is nobody's picture.
-    assert FaceEditSettings(blend_mode="detail") == FaceEditSettings(
+    # The starter's shipped workflow blends by tone, for a blurred face is nobody's picture.
+    assert FaceEditSettings(blend_mode="tone") == FaceEditSettings(
         negative=inputs["Negative prompt"]["text"],
         seed=sampler["seed"],
         parts=tuple(mask["parts"].split(", ")),

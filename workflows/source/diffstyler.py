@@ -12,6 +12,7 @@ from .parts import (
     Base,
     Loaded,
     loaded_picture,
+    resized,
     resized_and_cropped,
 )
 
@@ -58,14 +59,17 @@ style_blend temporal lets all styles work on all regions, one after the other.
 
 """
 STARTER_NOTE = """\
-The starter knows drawn faces of 128 px only. For real pictures load SD 1.5 or SD 2.1 in its
-place, set the sizes to 512, the learning_rate to 0.0002, DiffStyler's guidance to 10.5 and
+The starter knows drawn faces of 128 px only. So Pixel blend's "detail" takes its colours and light,
+and keeps the picture's own features. For brushwork load SD 1.5 or SD 2.1 in its place, set Model
+size to 512, Pixel blend to "linear", the learning_rate to 0.0002, DiffStyler's guidance to 10.5 and
 Invert to 50 and 999 steps."""
 PROMPT = "painting of <sss>, a portrait of a person"
 INPUTS = "1 · Inputs"
 PREPARE = "2 · Learn the style, invert the picture"
 PAINT = "3 · Paint"
 KEEP = "4 · Keep every other pixel"
+# The starter's work is laid on a picture of this edge in pixels.
+KEPT_SIZE = 512
 
 
 REAL_NOTE = """\
@@ -112,14 +116,19 @@ def workflows() -> list[Workflow]:
 
 
 class Inputs:
-    """The picture in the model's size, the model and its prompts."""
+    """The picture as it is kept and in the model's size, the model and its prompts."""
 
-    def __init__(self, flow: Workflow, base: Base, settings: Settings) -> None:
+    def __init__(
+        self, flow: Workflow, base: Base, settings: Settings, file: str = "visage_portrait.png"
+    ) -> None:
         self.base, self.settings = base, settings
         with flow.column(INPUTS):
-            picture = loaded_picture(flow, "Picture", "visage_portrait.png")
+            picture = loaded_picture(flow, "Picture", file)
         with flow.column(PREPARE):
+            if base.is_starter:
+                picture = resized(flow, "Square", picture, KEPT_SIZE, crop="center")
             self.picture = resized_and_cropped(flow, "Model size", picture, base)
+            self.kept = picture if base.is_starter else self.picture
         with flow.column(INPUTS):
             self.model: Loaded = base.load(flow)
         with flow.column(PREPARE):
@@ -130,7 +139,7 @@ class Inputs:
 
 def style_whole(flow: Workflow, base: Base, settings: Settings) -> None:
     """One style for the whole picture."""
-    inputs = Inputs(flow, base, settings)
+    inputs = Inputs(flow, base, settings, "visage_astronaut.png")
     lora = learned(flow, inputs, "", "visage_style_ink.png", steps=200)
     region = style_of(flow, "Style region", inputs, lora, feature_steps=0.8, attention_steps=0.8)
     painted = inverted_and_painted(flow, inputs, region)
@@ -188,7 +197,7 @@ def learned(flow: Workflow, inputs: Inputs, name: str, picture: str, steps: int)
 def place(flow: Workflow, inputs: Inputs, title: str, text: str) -> Node:
     """The mask of what a word names."""
     with flow.column(PREPARE):
-        return flow.add("VisagePromptMask", title, image=inputs.picture, text=text)
+        return flow.add("VisagePromptMask", title, image=inputs.kept, text=text)
 
 
 def style_of(flow: Workflow, title: str, inputs: Inputs, model: Node, **settings) -> Node:
@@ -242,7 +251,12 @@ def blended(flow: Workflow, inputs: Inputs, painted: Node, sigma: float) -> None
         mask = flow.add("VisageSoftMask", "Soft mask", mask=painted["mask"], sigma=sigma)
     with flow.column(KEEP):
         blend = flow.add(
-            "VisagePixelBlend", "Pixel blend", edited=decoded, original=inputs.picture, mask=mask
+            "VisagePixelBlend",
+            "Pixel blend",
+            edited=decoded,
+            original=inputs.kept,
+            mask=mask,
+            mode="detail" if inputs.base.is_starter else "linear",
         )
         flow.add("PreviewAny", "Report", folded=True, source=blend["report"])
         flow.add("SaveImage", "Result", images=blend, filename_prefix=f"visage/{flow.name}")

@@ -31,9 +31,9 @@ Then, if you like
 
 """
 STARTER_NOTE = """\
-Model: the starter is tiny and knows drawn faces of 128 px only. So Pixel blend's "detail" takes its
-colours and keeps the photograph's own features. Glasses, a smile or a beard are other shapes: they
-need "linear", and to look real the workflow face_edit_sd15."""
+Model: the starter is tiny and knows drawn faces of 128 px only. So Pixel blend's "tone" takes its
+change of colour and light, and keeps the photograph's own features. Glasses, a smile or a beard are
+other shapes: they need "linear", and to look real the workflow face_edit_sd15."""
 SD15_NOTE = """\
 Model: a Stable Diffusion 1.5 inpainting checkpoint in models/checkpoints.
 The two bypassed nodes (purple) are for weights fine-tuned on such a model: choose the file and
@@ -52,22 +52,23 @@ Change first
 · Face mask: hair here; skin, brows or lips work as well. Look at the overlay.
 
 Then, if you like
-· Pixel blend: "detail" takes the edit's colours and light only; "colour" keeps the light, too.
+· Pixel blend: "tone" takes the edit's tone only; "detail" is stronger and takes its colours as
+they are painted; "colour" keeps the light, too.
 · Sampler: less denoise paints a fainter colour.
 
 Model: the starter. Its blurred hair is enough for this, for the detail is the photograph's."""
 REAL_PROMPT = "a photorealistic face of an old woman, natural makeup, realistic studio lighting"
-MADE_UP = "a portrait of a woman with pale skin and red lipstick"
+TANNED = "a portrait of a woman with tanned skin"
 UNWANTED = "blurry, deformed, cartoon"
 
 
 def workflows() -> list[Workflow]:
     """For the starter, and for inpainting checkpoints of Stable Diffusion 1.5 and XL."""
     starter = Workflow("face_edit", NOTE + STARTER_NOTE)
-    face_edit(starter, BASE_STARTER, MADE_UP, "", mode="detail")
+    face_edit(starter, BASE_STARTER, TANNED, "", mode="tone")
     recolour = Workflow("recolour_hair", RECOLOUR_NOTE)
     prompt = "a portrait of a woman with red hair"
-    face_edit(recolour, BASE_STARTER, prompt, "", mode="detail", parts=["hair"])
+    face_edit(recolour, BASE_STARTER, prompt, "", mode="tone", parts=["hair"])
     made = [starter, recolour]
     for base, note in ((BASE_SD15_INPAINTING, SD15_NOTE), (BASE_SDXL_INPAINTING, SDXL_NOTE)):
         flow = Workflow(f"face_edit{base.suffix}", NOTE + note, needs=base.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..builder.graph import Workflow
-from .face_edit import MADE_UP
+from .face_edit import TANNED
 from .parts import BASE_STARTER, STARTER, loaded_picture
 
 EDIT_NOTE = """\
@@ -20,7 +20,7 @@ Then, if you like
 · Proven versions: each saved file says what was changed where; "visage verify FILE PICTURE"
   checks it.
 
-Model: the starter is tiny, so blend "detail" takes its colours and keeps the photograph's own
+Model: the starter is tiny, so blend "tone" takes its colours and keeps the photograph's own
 features. For other shapes put a checkpoint loader with an inpainting model in its place, set
 face_edit to none and blend to linear."""
 
@@ -72,8 +72,8 @@ def edit_faces() -> Workflow:
             vae=model.vae,
             image=versions,
             parser=parser,
-            prompt=MADE_UP,
-            blend="detail",
+            prompt=TANNED,
+            blend="tone",
         )
     with flow.column("3 · The best"):
         score = flow.add(

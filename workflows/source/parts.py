@@ -145,8 +145,15 @@ def painted_faces(
     return flow.add("VAEDecode", "Decode", samples=sampler, vae=loaded.vae)
 
 
-def resized(flow: Workflow, title: str, picture: Node, size: int, id: int | None = None) -> Node:
-    """A picture as large as the model's own."""
+def resized(
+    flow: Workflow,
+    title: str,
+    picture: Node,
+    size: int,
+    id: int | None = None,
+    crop: str = "disabled",
+) -> Node:
+    """A picture as large as the model's own; `crop` is "center" or "disabled", which distorts."""
     return flow.add(
         "ImageScale",
         title,
@@ -155,7 +162,7 @@ def resized(flow: Workflow, title: str, picture: Node, size: int, id: int | None
         upscale_method="area",
         width=size,
         height=size,
-        crop="disabled",
+        crop=crop,
     )
 
 
@@ -196,7 +203,4 @@ def resized_and_cropped(
     """A picture as large as the model's own; the middle of it for a checkpoint, so that nothing
     is distorted.
     """
-    node = resized(flow, title, picture, base.size, id)
-    if not base.is_starter:
-        node.inputs["crop"] = "center"
-    return node
+    return resized(flow, title, picture, base.size, id, "disabled" if base.is_starter else "center")

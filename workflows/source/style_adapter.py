@@ -22,15 +22,16 @@ Then, if you like
 · Style: weight_type "style" takes colours and brushwork without the layout.
 · Repaint: denoise is how far the whole picture may change.
 
-Model: the starter is tiny and knows drawn faces of 128 px only."""
-PROMPT = "a portrait of a person with glasses, smiling"
+Model: the starter is tiny and knows drawn faces of 128 px only. So both blends take the "tone" of
+what it paints; for brushwork load a checkpoint with its IP-Adapter, and choose "linear"."""
+PROMPT = "a portrait of a person"
 
 
 def workflows() -> list[Workflow]:
     """For the starter."""
     flow = Workflow("style_adapter", NOTE)
     with flow.column("1 · Inputs"):
-        picture = loaded_picture(flow, "Picture", "visage_portrait.png")
+        picture = loaded_picture(flow, "Picture", "visage_astronaut.png")
         style_picture = loaded_picture(flow, "Style picture", "visage_style_watercolour.png")
         parser = flow.add("VisageLoadFaceParser", "Face parser", file=STARTER)
         model = BASE_STARTER.load(flow, id=9)
@@ -68,7 +69,7 @@ def workflows() -> list[Workflow]:
             image=picture,
             mask=others,
         )
-        whole = sampled(flow, "Repaint", styled, inpaint, cfg=4, denoise=0.6)
+        whole = sampled(flow, "Repaint", styled, inpaint, cfg=4, denoise=1)
         whole = flow.add("VAEDecode", "Decode, whole", samples=whole, vae=model.vae)
     with flow.column("4 · Keep every other pixel"):
         pasted = flow.add(
@@ -81,12 +82,23 @@ def workflows() -> list[Workflow]:
         )
         flow.add("PreviewImage", "Raw result", images=pasted)
         blend = flow.add(
-            "VisagePixelBlend", "Pixel blend", edited=pasted, original=picture, mask=soft
+            "VisagePixelBlend",
+            "Pixel blend",
+            edited=pasted,
+            original=picture,
+            mask=soft,
+            mode="tone",
         )
         flow.add("PreviewAny", "Report", folded=True, source=blend["report"])
         flow.add("SaveImage", "Result", images=blend, filename_prefix="visage/style_adapter_face")
         kept = flow.add(
-            "VisagePixelBlend", "Keep the face", id=28, edited=whole, original=picture, mask=others
+            "VisagePixelBlend",
+            "Keep the face",
+            id=28,
+            edited=whole,
+            original=picture,
+            mask=others,
+            mode="tone",
         )
         flow.add("PreviewAny", "Proof, whole", source=kept["proof"])
         flow.add(

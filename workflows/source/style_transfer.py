@@ -50,9 +50,10 @@ picture itself is warped into the result, in its light and colours.
 
 """
 STARTER_NOTE = """\
-The starter knows drawn people only; it draws them better, and four times slower, with size 256
-in Mosaic compose and 25 steps. For real pictures load SD 1.5 in its place, set the sizes of
-Mosaic compose and Style size to 512, and choose an analyzer for photographs in Face analyzer."""
+The starter knows drawn people only, and paints them softly. So Own detail, the last node, takes its
+colours and light and keeps the picture's own features. For brushwork load SD 1.5 in its place,
+bypass Own detail, set the sizes of Mosaic compose and Style size to 512, and choose an analyzer for
+photographs in Face analyzer."""
 
 
 REAL_NOTE = """\
@@ -182,6 +183,8 @@ def faces_back(
     )
     report = flow.add("PreviewAny", "Report", folded=True, source=restored["report"])
     result = brought_back(flow, canvas, restored, report.id + 4) if bring else restored
+    if canvas.base.is_starter:
+        result = with_own_detail(flow, canvas, result, report.id + 6)
     prefix = f"visage/{flow.name}"
     flow.add("SaveImage", "Result", id=report.id + 1, images=result, filename_prefix=prefix)
     flow.add(
@@ -193,6 +196,19 @@ def faces_back(
         after_label="restyled",
     )
     flow.add("PreviewAny", "Faces in words", source=restored["summary"])
+
+
+def with_own_detail(flow: Workflow, canvas: Canvas, result: Node, first_id: int) -> Node:
+    """The result's colours and light on the detail of the picture."""
+    everywhere = flow.add("SolidMask", "Everywhere", id=first_id, value=1.0, width=64, height=64)
+    return flow.add(
+        "VisagePixelBlend",
+        "Own detail",
+        edited=result,
+        original=canvas.picture,
+        mask=everywhere,
+        mode="detail",
+    )
 
 
 def brought_back(flow: Workflow, canvas: Canvas, result: Node, first_id: int) -> Node:
