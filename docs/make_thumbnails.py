@@ -33,10 +33,13 @@ TIMEOUT = 1800  # seconds
 
 
 class Thumbnail(NamedTuple):
-    """Titles of the nodes whose pictures are shown, small and large."""
+    """Titles of the nodes whose pictures are shown, small and large, and the part of the large one
+    (left, top, right, bottom) in fractions of its sides.
+    """
 
     small: tuple[str, ...]
     large: str
+    part: tuple[float, float, float, float] = (0, 0, 1, 1)
 
 
 # The workflows for people's own checkpoints, and those of the starter whose pictures they show.
@@ -69,19 +72,21 @@ SHOWN_JOB = "shown: the same job by the built-in starter"
 ALONE = {"face_id_sd15": "Person", "face_id_sdxl": "Person", "paint_adain": "Picture"}
 SHOWN_INPUT = "shown: the photograph it starts from"
 SAMPLE = SAMPLES / "visage_astronaut.png"
+# The astronaut's head and shoulders in it.
+HEAD = (0.2, 0, 0.68, 0.48)
 THUMBNAILS = {
     "add_object": Thumbnail(("Picture", "Raw result"), "Result"),
     "bring_face": Thumbnail(("Picture", "Person"), "Result"),
     "change_background": Thumbnail(("Picture", "New background"), "Result"),
     "change_garment": Thumbnail(("Picture", "Material"), "Result"),
     "edit_by_layers": Thumbnail(("Picture", "Style"), "Result"),
-    "edit_faces": Thumbnail(("Picture", "All versions"), "Result"),
-    "face_edit": Thumbnail(("Picture", "Mask overlay"), "Result"),
+    "edit_faces": Thumbnail(("Picture", "All versions"), "Result", HEAD),
+    "face_edit": Thumbnail(("Picture", "Mask overlay"), "Result", HEAD),
     "paint_background": Thumbnail(("Picture", "Style picture", "Mask overlay"), "Result"),
     "paint_clip": Thumbnail(("Clip", "Style picture", "Mask overlay"), "Frames"),
     "paint_fast": Thumbnail(("Picture", "Mask overlay"), "Result"),
     "paint_picture": Thumbnail(("Picture", "Style picture", "Mask overlay"), "Result"),
-    "recolour_hair": Thumbnail(("Picture", "Mask overlay"), "Result"),
+    "recolour_hair": Thumbnail(("Picture", "Mask overlay"), "Result", HEAD),
     "remove_object": Thumbnail(("Picture", "What goes"), "Result"),
     "style_adapter": Thumbnail(("Picture", "Style picture", "Result"), "Whole picture"),
     "style_keep_identity": Thumbnail(("Picture", "Style picture", "Mosaic"), "Result"),
@@ -129,7 +134,8 @@ def make_by_running(names: list[str], out: Path) -> None:
             thumbnail = THUMBNAILS[name]
             pictures = run(server, name)
             small = [(title, pictures[title]) for title in thumbnail.small]
-            page = compose(small, (thumbnail.large, pictures[thumbnail.large]))
+            large = _part(pictures[thumbnail.large], thumbnail.part)
+            page = compose(small, (thumbnail.large, large))
             save(page, out / f"{name}.jpg", name)
 
 
@@ -175,6 +181,12 @@ def mark(page: Image.Image, needs: str, shown: str) -> Image.Image:
     draw.text((12, 10), f"needs {needs}", font=LARGE_FONT, fill="black")
     draw.text((12, 40), shown, font=FONT, fill="black")
     return marked
+
+
+def _part(picture: Image.Image, part: tuple[float, float, float, float]) -> Image.Image:
+    """A part of a picture, in fractions of its sides."""
+    sides = (picture.width, picture.height) * 2
+    return picture.crop([round(at * side) for at, side in zip(part, sides, strict=True)])
 
 
 def _square(picture: Image.Image, side: int, label: str) -> Image.Image:
