@@ -22,7 +22,7 @@ def thumbnails():
 
 def test_every_workflow_that_makes_pictures_has_nodes_with_the_titles_shown(thumbnails):
     shown = set()
-    for name, (small, large) in thumbnails.THUMBNAILS.items():
+    for name, (small, large, _) in thumbnails.THUMBNAILS.items():
         twin = json.loads((PACK / "workflows" / "api" / f"{name}.json").read_text())
         titles = {node["_meta"]["title"] for node in twin.values()}
         assert {*small, large} <= titles, name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..builder.graph import Workflow
@@ -60,6 +61,9 @@ Model: the starter. Its blurred hair is enough for this, for the detail is the p
 REAL_PROMPT = "a photorealistic face of an old woman, natural makeup, realistic studio lighting"
 TANNED = "a portrait of a woman with tanned skin"
 UNWANTED = "blurry, deformed, cartoon"
+# In percent of the face. Hair lies against a background that must not take its colour.
+FOR_FACES = {"grow": 4}
+FOR_HAIR = {"grow": 0, "sigma": 6}
 
 
 def workflows() -> list[Workflow]:
@@ -68,7 +72,7 @@ def workflows() -> list[Workflow]:
     face_edit(starter, BASE_STARTER, TANNED, "", mode="tone")
     recolour = Workflow("recolour_hair", RECOLOUR_NOTE)
     prompt = "a portrait of a woman with red hair"
-    face_edit(recolour, BASE_STARTER, prompt, "", mode="tone", parts=["hair"])
+    face_edit(recolour, BASE_STARTER, prompt, "", mode="tone", softness=FOR_HAIR, parts=["hair"])
     made = [starter, recolour]
     for base, note in ((BASE_SD15_INPAINTING, SD15_NOTE), (BASE_SDXL_INPAINTING, SDXL_NOTE)):
         flow = Workflow(f"face_edit{base.suffix}", NOTE + note, needs=base.name)
@@ -78,11 +82,17 @@ def workflows() -> list[Workflow]:
 
 
 def face_edit(
-    flow: Workflow, base: Base, prompt: str, negative: str, mode: str = "linear", **choice: Any
+    flow: Workflow,
+    base: Base,
+    prompt: str,
+    negative: str,
+    mode: str = "linear",
+    softness: Mapping[str, float] = FOR_FACES,
+    **choice: Any,
 ) -> None:
     """Fine-tuned weights belong to the starter; for a checkpoint their nodes are bypassed.
 
-    `mode` is Pixel Blend's, `choice` are inputs of Face Mask.
+    `mode` is Pixel Blend's, `softness` are inputs of Soft Mask, `choice` of Face Mask.
     """
     with flow.column("1 · Inputs"):
         picture = loaded_picture(flow, "Picture", "visage_astronaut.png")
@@ -92,6 +102,7 @@ def face_edit(
         mask, soft, crops = face_masks(
             flow, picture, parser, base.size, first_id=4, model=model.model, **choice
         )
+        soft.inputs.update(softness)
         tuned = flow.add(
             "VisageLoadFaceEdit",
             "Face edit",
