@@ -187,15 +187,17 @@ def faces_back(
         result = with_own_detail(flow, canvas, result, report.id + 6)
     prefix = f"visage/{flow.name}"
     flow.add("SaveImage", "Result", id=report.id + 1, images=result, filename_prefix=prefix)
-    flow.add(
-        "VisageCompare",
-        "Before and after",
-        before=canvas.picture,
-        after=result,
-        before_label="original",
-        after_label="restyled",
-    )
-    flow.add("PreviewAny", "Faces in words", source=restored["summary"])
+    if not canvas.base.is_starter:  # there Own detail shows both
+        flow.add(
+            "VisageCompare",
+            "Before and after",
+            id=report.id + 2,
+            before=canvas.picture,
+            after=result,
+            before_label="original",
+            after_label="restyled",
+        )
+    flow.add("PreviewAny", "Faces in words", id=report.id + 3, source=restored["summary"])
 
 
 def with_own_detail(flow: Workflow, canvas: Canvas, result: Node, first_id: int) -> Node:
