@@ -19,7 +19,7 @@ LARGE = {
     "control_style_sdxl": 0.48,
     "style_adapter": 0.5,
     "style_many": 0.58,
-    "style_then_identity": 0.56,
+    "style_then_identity": 0.55,
     "style_then_identity_sd15": 0.59,
     "style_then_identity_sdxl": 0.59,
     "styles_compared": 0.54,
