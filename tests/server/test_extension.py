@@ -15,6 +15,8 @@ def put(canvas, kind: str) -> None:
     canvas.evaluate(
         """kind => {
             app.graph.clear();
+            // Some frontends remember widgets by graph and node, and a new workflow has its own id.
+            app.graph.id = crypto.randomUUID();
             const node = LiteGraph.createNode(kind);
             node.pos = [60, 60];
             app.graph.add(node);
