@@ -2,7 +2,11 @@
 
 import argparse
 import importlib
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import current_thread, main_thread
 
 # Each name is a module of this folder, imported only when its command is used.
 COMMANDS = {
@@ -43,11 +47,15 @@ def build_parser(argv: list[str]) -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line; return the exit code (2 for bad input, 130 when interrupted)."""
+    """Run the command line; return the exit code (2 for bad input, 130 when interrupted).
+
+    A SIGTERM ends it by SystemExit(143), so that private servers and temporary folders go with it.
+    """
     argv = sys.argv[1:] if argv is None else argv
     try:
         options = build_parser(argv).parse_args(argv)
-        return options.run(options) or 0
+        with _ended_by_sigterm():
+            return options.run(options) or 0
     except (ValueError, OSError, ModuleNotFoundError) as error:
         if _is_ours(error):
             raise
@@ -56,6 +64,23 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("visage: stopped", file=sys.stderr)
         return 130
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Within, a SIGTERM raises SystemExit; Python itself would end at once and clean up nothing."""
+    if current_thread() is not main_thread():  # the only one that may handle signals
+        yield
+        return
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _is_ours(error: Exception) -> bool:

@@ -2,7 +2,10 @@
 
 import argparse
 import json
+import os
+import signal
 import sys
+import time
 import types
 
 import pytest
@@ -63,6 +66,25 @@ def test_interrupt_is_exit_code_130(command):
 
     command(interrupt)
     assert main.main(["demo"]) == 130
+
+
+def test_sigterm_cleans_up_and_is_exit_code_143(command):
+    cleaned = []
+
+    def wait(options):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        finally:
+            cleaned.append(True)
+
+    command(wait)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended:
+        main.main(["demo"])
+    assert ended.value.code == 143
+    assert cleaned == [True]
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_bench_prints_only_figures_on_stdout(capsys, monkeypatch):
