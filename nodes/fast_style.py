@@ -126,7 +126,7 @@ class VisageTrainFastStyle(io.ComfyNode):
         return io.Schema(
             node_id="VisageTrainFastStyle",
             display_name="Train Fast Style",
-            **menu("Training", "train style network", "fast neural style"),
+            **menu("Training", "train style network", "fast neural style", has_panel=True),
             description="Learns the style of one painting as a small network, from pictures of "
             "yours and without any file. Interrupting keeps what is learned so far.",
             hidden=[io.Hidden.unique_id],

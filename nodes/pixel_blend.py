@@ -34,6 +34,7 @@ class VisagePixelBlend(io.ComfyNode):
                 "skin tone",
                 "keep background",
                 essential=True,
+                has_panel=True,
             ),
             description="Blends the edited picture into the original by a soft mask. Where the "
             "mask is 0 the result is the original, bit for bit, and the proof says so.",

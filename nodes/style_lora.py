@@ -28,7 +28,7 @@ class VisageTrainStyleLora(io.ComfyNode):
         return io.Schema(
             node_id="VisageTrainStyleLora",
             display_name="Train Style LoRA",
-            **menu("Training", "LoRA training", "learn style", "fine-tune"),
+            **menu("Training", "LoRA training", "learn style", "fine-tune", has_panel=True),
             description="Learns the style of one picture as a LoRA for this model: the first step "
             "of DiffStyler. Load LoRA Model applies the result on the canvas, and Save LoRA "
             "Weights keeps it for any LoRA loader.",

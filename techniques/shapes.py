@@ -88,18 +88,17 @@ def match_batch(
 def fit_mask(mask: Tensor, height: int, width: int, name: str = "mask") -> Tensor:
     """A mask [B, h, w] at another size [B, height, width], if it can show the same picture.
 
-    The same size is returned unchanged. A mask of one value, such as Solid Mask's, fits a picture
-    of any shape; so does ComfyUI's sign for "no mask was painted", 64 x 64 zeros. The same aspect
-    ratio within 1 % (a mask made at latent resolution, say) is resized bilinearly, antialiased
-    when it shrinks.
+    The same size is returned unchanged. ComfyUI's sign for "no mask was painted", 64 x 64 zeros,
+    is an empty mask for a picture of any shape. The same aspect ratio within 1 % (a mask made at
+    latent resolution, say) is resized bilinearly, antialiased when it shrinks.
 
     Raises ValueError naming both sizes when the aspect ratios differ.
     """
     mask_height, mask_width = mask.shape[-2:]
     if (mask_height, mask_width) == (height, width):
         return mask
-    if bool((mask == mask[:, :1, :1]).all()):
-        return mask[:, :1, :1].expand(-1, height, width).contiguous()
+    if (mask_height, mask_width) == NOT_PAINTED and not mask.any():
+        return mask.new_zeros(len(mask), height, width)
     if not same_aspect((mask_height, mask_width), (height, width)):
         raise ValueError(
             f"{name} is {mask_width} x {mask_height} px but the picture is {width} x {height} px: "

@@ -4,7 +4,11 @@ import dataclasses
 
 import pytest
 
-GIVEN = {"search_aliases": ["restyle"], "essentials_category": "Image Tools"}
+GIVEN = {
+    "search_aliases": ["restyle"],
+    "essentials_category": "Image Tools",
+    "has_intermediate_output": True,
+}
 
 
 @pytest.fixture(scope="module")

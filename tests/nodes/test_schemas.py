@@ -230,7 +230,7 @@ def test_newer_menus_find_nodes_by_other_words_and_show_the_essential_ones(schem
 
     given = {}
 
-    def heard(category, *words, essential=False):
+    def heard(category, *words, essential=False, has_panel=False):
         given[len(given)] = (category, words, essential)
         return {"category": category}
 

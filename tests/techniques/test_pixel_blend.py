@@ -172,6 +172,15 @@ def test_an_edit_of_another_size_gives_its_colours_where_the_detail_is_the_origi
         blend(small[:, :, :16], original, whole, mode)
 
 
+def test_a_mask_of_one_value_fits_a_picture_of_any_shape(mode):
+    """Solid Mask has a size of its own, which says nothing about the picture."""
+    edited, original = torch.rand(2, 32, 48, 3), torch.rand(2, 32, 48, 3)
+    solid = torch.tensor([1.0, 0.3]).view(2, 1, 1)
+    result = blend(edited, original, solid.expand(2, 64, 64), mode)
+    assert torch.equal(result, blend(edited, original, solid.expand(2, 32, 48), mode))
+    assert prove(result, original, solid.expand(2, 64, 64)).mask_share == pytest.approx(0.65)
+
+
 def test_padding_is_cut_off_in_every_mode(mode):
     original, matte = torch.rand(1, 40, 40, 3), torch.rand(1, 40, 40)
     edited = torch.rand(1, 44, 44, 3)
