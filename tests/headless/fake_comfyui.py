@@ -15,7 +15,16 @@ from pathlib import Path
 
 from aiohttp import WSMsgType, web
 
-CONDUCTS = ["work", "fail", "drop the socket", "say nothing", "answer 500", "die", "see nobody"]
+CONDUCTS = [
+    "work",
+    "fail",
+    "drop the socket",
+    "say nothing",
+    "answer 500",
+    "die",
+    "see nobody",
+    "take a part",
+]
 TEXT = 3  # a binary message in which a node says something
 PICTURE = {"image_upload": True}
 
@@ -119,8 +128,15 @@ class FakeComfyUI:
                 refusal = {"error": {"message": "Prompt failed"}, "node_errors": errors}
                 return web.json_response(refusal, status=400)
         self.queue.append((0, asked["prompt_id"], prompt))
-        self.more.set()
-        return await answer({"prompt_id": asked["prompt_id"], "number": 0, "node_errors": {}})
+        error = {"message": "Required input is missing", "details": "bypass"}
+        errors = {
+            key: {"class_type": inner["class_type"], "errors": [error]}
+            for key, inner in prompt.items()
+            if inner["inputs"].get("conduct") == "take a part"
+        }
+        if not errors:
+            self.more.set()
+        return await answer({"prompt_id": asked["prompt_id"], "number": 0, "node_errors": errors})
 
     async def upload(self, request: web.Request) -> web.Response:
         form = await request.post()

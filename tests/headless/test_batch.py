@@ -12,6 +12,7 @@ from PIL import Image
 
 pytest.importorskip("aiohttp")
 from visage.cli.main import main
+from visage.headless.client import ComfyServer
 from visage.headless.manifest import Entry, shows_nobody
 from visage.headless.pictures import as_uploaded
 from visage.models.picture_folder import pictures_in
@@ -220,6 +221,17 @@ class TestFailures:
         code, report = queue(capsys, *words)
         assert code == 1
         assert "500" in report["items"][0]["error"]
+
+    def test_a_workflow_that_is_taken_in_part_is_withdrawn_and_named(
+        self, fake, workflow, tmp_path, capsys
+    ):
+        """ComfyUI answers as if all were well, and would run the other branches."""
+        words = (workflow(0.0, "take a part"), "--server", fake.url, "--out", tmp_path / "out")
+        code, report = queue(capsys, *words)
+        assert code == 1
+        assert "Required input is missing bypass" in report["items"][0]["error"]
+        assert ComfyServer(fake.url).get("/queue")["queue_pending"] == []
+        assert not list((tmp_path / "out").glob("*.png"))
 
     def test_a_server_that_dies_and_stays_away(self, fake, workflow, tmp_path, capsys):
         words = (workflow(0.0, "die"), "--server", fake.url, "--out", tmp_path / "out")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import visage
 from visage.techniques.face_edit import FaceEditSettings
+from visage.techniques.prompt_parts import left_out
 
 WORKFLOWS = Path(visage.__file__).parent / "workflows"
 NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
@@ -136,6 +137,18 @@ def test_one_note_says_what_to_change(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_template_browser_has_a_thumbnail(name):
     assert (WORKFLOWS / f"{name}.jpg").read_bytes()[:2] == b"\xff\xd8"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_prompt_names_what_its_face_mask_leaves_out(name):
+    nodes = twin(name).values()
+    prompts = [node["inputs"]["text"] for node in nodes if node["class_type"] == "CLIPTextEncode"]
+    for node in nodes:
+        if node["class_type"] == "VisageFaceMask":
+            parts = node["inputs"]["parts"].split(", ")
+            assert [left_out(str(prompt), parts) for prompt in prompts if prompt] == [
+                None for prompt in prompts if prompt
+            ]
 
 
 def test_the_technique_defaults_to_the_settings_of_the_workflow():
