@@ -94,7 +94,7 @@ THUMBNAILS = {
     "style_region": Thumbnail(("Picture", "Style picture", "Mask overlay"), "Result"),
     "style_then_identity": Thumbnail(("Picture", "Style picture", "Free result"), "Result"),
     "style_whole": Thumbnail(("Picture", "Style picture"), "Result"),
-    "styles_compared": Thumbnail(("Picture", "Style picture"), "Result"),
+    "styles_compared": Thumbnail(("Picture", "Style picture"), "Result", (0, 0, 0.5, 1)),
     "tradeoff_curve": Thumbnail(("Picture", "Style picture"), "Curve"),
 }
 

@@ -49,6 +49,7 @@ def test_psd_is_opened_again_by_psd_tools(tmp_path, layers, merged):
         assert np.array_equal(np.asarray(layer.mask.topil()), pixels[..., 3])
 
 
+@pytest.mark.slow
 def test_a_psd_of_4000_px_is_opened_again(tmp_path):
     psd_tools = pytest.importorskip("psd_tools")
     path, colours = tmp_path / "large.psd", {"background": (9, 90, 200), "person": (210, 140, 110)}

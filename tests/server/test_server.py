@@ -160,7 +160,17 @@ class TestBadInput:
     """Errors say what is wrong with which node, in our words."""
 
     def test_mask_of_another_size(self, server, workflow):
-        other = add(workflow, "SolidMask", value=1.0, width=100, height=64)
+        whole = add(workflow, "SolidMask", value=1.0, width=100, height=64)
+        half = add(workflow, "SolidMask", value=0.0, width=50, height=64)
+        other = add(
+            workflow,
+            "MaskComposite",
+            destination=whole,
+            source=half,
+            x=0,
+            y=0,
+            operation="multiply",
+        )
         inputs_of(workflow, "Pixel blend")["mask"] = other
         with pytest.raises(WorkflowError, match=r"Pixel blend .*100.*512|Pixel blend .*512.*100"):
             server.run(workflow)

@@ -56,6 +56,7 @@ def test_nodes_values_and_links_are_those_of_the_description(name):
 
 
 @pytest.mark.parametrize("name", ["train_face_edit", "face_edit"])
+@pytest.mark.slow
 def test_building_again_gives_the_same_files(name):
     if shutil.which("node") is None or not LIBRARY.is_dir():
         pytest.skip("there is no elkjs (npm install)")
