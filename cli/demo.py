@@ -30,7 +30,7 @@ PORTRAIT = 3
 # Prompt, parts and blend of each picture.
 EDITS = {
     "portrait": ("a portrait of a woman with red hair", "hair", "detail"),
-    "astronaut": ("a portrait of a woman with tanned skin", "face", "tone"),
+    "astronaut": ("a portrait of a woman with tan skin", "face", "tone"),
 }
 SHEET_SIDE = 320
 

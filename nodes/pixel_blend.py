@@ -44,12 +44,16 @@ class VisagePixelBlend(io.ComfyNode):
                     "edited",
                     tooltip="The edited picture, of the original's size; padding of up to 7 "
                     "pixels at its right and bottom is cut off. The modes colour, detail "
-                    "and tone take a smaller or larger one of the same shape, too.",
+                    "and tone take a smaller or larger one of the same aspect ratio, too.",
                 ),
                 io.Image.Input(
                     "original", tooltip="The picture whose background shall stay as it is."
                 ),
-                io.Mask.Input("mask", tooltip="How much of the edit each pixel gets, from 0 to 1."),
+                io.Mask.Input(
+                    "mask",
+                    tooltip="How much of the edit each pixel gets, from 0 to 1. One of a single "
+                    "value, such as Solid Mask's, may have any size.",
+                ),
                 io.Combo.Input(
                     "mode",
                     options=list(BLENDS),
@@ -58,9 +62,9 @@ class VisagePixelBlend(io.ComfyNode):
                     "over a narrow one. poisson: the edit's detail on the original's colours, "
                     "for edits whose light does not fit. colour: the edit's hues, the original's "
                     "lightness. detail: the edit's colours and light with the original's fine "
-                    "detail; for hair, skin and clothes that get another colour. tone: the edit's "
-                    "change of tone on all of the original's detail; for faces, whose eyes and "
-                    "teeth keep their colours.",
+                    "detail; for hair, skin and clothes that get another colour. tone: shifts "
+                    "the colours of a whole part and keeps all contrasts in it; gentler than "
+                    "detail, for a face, hair or clothes, one part at a time.",
                 ),
                 io.Combo.Input(
                     "tone_match",

@@ -6,6 +6,7 @@ a small or blurry model becomes as sharp as the photograph.
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from .lab import lab_to_rgb, rgb_to_lab
 from .soft_mask import gaussian_blur
@@ -14,6 +15,7 @@ from .soft_mask import gaussian_blur
 DETAIL_FRACTION = 0.06
 # The same for `tone_blend`: what a small model smears, such as lips over a chin, is finer.
 TONE_FRACTION = 0.15
+MAX_SIGMA = 20  # pixels
 
 
 def colour_blend(edited: Tensor, original: Tensor, matte: Tensor) -> Tensor:
@@ -40,7 +42,7 @@ def tone_blend(edited: Tensor, original: Tensor, matte: Tensor) -> Tensor:
     """The edit's change of tone on all of the original's detail, shapes as in `colour_blend`.
 
     As `detail_blend`, but a* and b* change by a smooth amount, too: small things of another colour,
-    such as eyes and teeth in a face, keep theirs.
+    such as eyes and teeth in a face, stay as different from their surroundings as they are.
     """
     before, after = rgb_to_lab(original), rgb_to_lab(edited)
     lab = before + _smooth(after - before, matte, TONE_FRACTION)
@@ -49,11 +51,23 @@ def tone_blend(edited: Tensor, original: Tensor, matte: Tensor) -> Tensor:
 
 def _smooth(change: Tensor, matte: Tensor, fraction: float) -> Tensor:
     """A change [H, W, C] without its detail, averaged inside the matte [H, W] alone."""
-    sigma = fraction * float(matte.sum()) ** 0.5
+    area = float(matte.sum() / matte.max().clamp(min=1e-6))
     inside = (matte > 0).to(matte)
     planes = torch.cat([change.movedim(-1, 0) * inside, inside.unsqueeze(0)])
-    blurred = gaussian_blur(planes, sigma)
+    blurred = _blurred(planes, fraction * area**0.5)
     return (blurred[:-1] / blurred[-1].clamp(min=1e-6)).movedim(0, -1)
+
+
+def _blurred(planes: Tensor, sigma: float) -> Tensor:
+    """Planes [C, H, W] under a Gaussian; a wide one blurs a smaller copy, which shows no less."""
+    height, width = planes.shape[1:]
+    shrink = min(sigma / MAX_SIGMA, height / 2, width / 2)
+    if shrink <= 1:
+        return gaussian_blur(planes, sigma)
+    size = (round(height / shrink), round(width / shrink))
+    small = F.interpolate(planes[None], size, mode="area")[0]
+    blurred = gaussian_blur(small, sigma / shrink)
+    return F.interpolate(blurred[None], (height, width), mode="bilinear")[0]
 
 
 def _changed(

@@ -62,6 +62,24 @@ def test_what_lies_beside_the_edit_does_not_bleed_in(strands, mode):
     assert torch.equal(mode(edited, original, matte), mode(beside, original, matte))
 
 
+def test_a_large_picture_changes_as_a_small_one_does():
+    """A wide Gaussian works on a smaller copy."""
+    x = torch.linspace(0, 1, 256).expand(192, 256)
+    original = torch.stack([0.5 + 0.2 * x, 0.5 - 0.1 * x, 0.4 + 0 * x], -1)
+    edited = torch.stack([0.3 + 0.3 * x.square(), 0.4 + 0.2 * x, 0.7 - 0.3 * x], -1)
+    small = tone_blend(edited, original, torch.ones(192, 256))
+    double = [plane.repeat_interleave(4, 0).repeat_interleave(4, 1) for plane in (edited, original)]
+    large = tone_blend(*double, torch.ones(768, 1024))
+    torch.testing.assert_close(large[2::4, 2::4], small, rtol=0, atol=4e-3)
+
+
+def test_a_faint_matte_smooths_as_far_as_a_full_one(strands):
+    original, matte = strands
+    full = tone_blend(recoloured(55), original, matte) - original
+    faint = tone_blend(recoloured(55), original, matte * 0.3) - original
+    torch.testing.assert_close(faint, full * 0.3, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("mode", [colour_blend, detail_blend, tone_blend])
 def test_the_original_as_its_own_edit_stays(strands, mode):
     original, matte = strands

@@ -28,7 +28,8 @@ Change first
 
 Then, if you like
 · Soft mask: sigma is how gently the edit fades out, grow how far it reaches beyond the face.
-· Pixel blend: "lab ring" matches the skin tone at the edge.
+· Pixel blend: "lab ring" matches the skin tone at the edge; leave it off where the prompt asks for
+another skin colour.
 
 """
 STARTER_NOTE = """\
@@ -59,7 +60,7 @@ they are painted; "colour" keeps the light, too.
 
 Model: the starter. Its blurred hair is enough for this, for the detail is the photograph's."""
 REAL_PROMPT = "a photorealistic face of an old woman, natural makeup, realistic studio lighting"
-TANNED = "a portrait of a woman with tanned skin"
+TAN = "a portrait of a woman with tan skin"
 UNWANTED = "blurry, deformed, cartoon"
 # In percent of the face. Hair lies against a background that must not take its colour.
 FOR_FACES = {"grow": 4}
@@ -69,7 +70,7 @@ FOR_HAIR = {"grow": 0, "sigma": 6}
 def workflows() -> list[Workflow]:
     """For the starter, and for inpainting checkpoints of Stable Diffusion 1.5 and XL."""
     starter = Workflow("face_edit", NOTE + STARTER_NOTE)
-    face_edit(starter, BASE_STARTER, TANNED, "", mode="tone")
+    face_edit(starter, BASE_STARTER, TAN, "", mode="tone")
     recolour = Workflow("recolour_hair", RECOLOUR_NOTE)
     prompt = "a portrait of a woman with red hair"
     face_edit(recolour, BASE_STARTER, prompt, "", mode="tone", softness=FOR_HAIR, parts=["hair"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..builder.graph import Workflow
-from .face_edit import TANNED
+from .face_edit import TAN
 from .parts import BASE_STARTER, STARTER, loaded_picture
 
 EDIT_NOTE = """\
@@ -13,7 +13,7 @@ Makes four versions and keeps the one that is most like the person.
 Change first
 · Picture: your photograph, any size, any number of faces.
 · Edit faces: the prompt, for all faces or for each by its number, such as
-  "0: with a beard | 2: smiling".
+  "0: with tan skin | 2: with pale skin".
 
 Then, if you like
 · Versions: how many to choose from.
@@ -72,7 +72,7 @@ def edit_faces() -> Workflow:
             vae=model.vae,
             image=versions,
             parser=parser,
-            prompt=TANNED,
+            prompt=TAN,
             blend="tone",
         )
     with flow.column("3 · The best"):

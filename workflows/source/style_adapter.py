@@ -8,9 +8,9 @@ from .parts import BASE_STARTER, STARTER, face_masks, loaded_picture, painted_fa
 NOTE = """\
 Paints in the look of the style picture, in two ways.
 
-· Result: the face is edited by prompt in that style; every pixel outside the mask stays as it
-was, bit for bit.
-· Whole picture: everything but the face is painted anew; the face stays, bit for bit.
+· Result: the face takes the style's tone, as the prompt says; every pixel outside the mask stays as
+it was, bit for bit.
+· Whole picture: all but the face takes the style's colours and light; the face stays, bit for bit.
 
 Change first
 · Picture and Style picture: any size.

@@ -46,14 +46,15 @@ Then, if you like
 restyled.
 · Prompt stays empty for pictures as they are.
 · Bring face and Face parser, bypassed (purple): enable both with Ctrl-B, and each face of the
-picture itself is warped into the result, in its light and colours.
+picture itself is warped into the result, in its light and colours. Own detail, where there is one,
+does the starter's part of that: bypass it then.
 
 """
 STARTER_NOTE = """\
 The starter knows drawn people only, and paints them softly. So Own detail, the last node, takes its
-colours and light and keeps the picture's own features. For brushwork load SD 1.5 in its place,
-bypass Own detail, set the sizes of Mosaic compose and Style size to 512, and choose an analyzer for
-photographs in Face analyzer."""
+colours and light and keeps the picture's own features; Faces in words tells what came before it.
+For brushwork load SD 1.5 in its place, bypass Own detail, set the sizes of Mosaic compose and Style
+size to 512, and choose an analyzer for photographs in Face analyzer."""
 
 
 REAL_NOTE = """\
