@@ -19,7 +19,7 @@ from ..models.face_analyzer import FaceAnalyzer, FoundFace, Thresholds
 from ..models.face_detector import overlap
 from .face_choice import require_same_size, size_of
 from .face_overlay import draw_faces
-from .shapes import ASPECT_TOLERANCE, LATENT_STEP, match_batch
+from .shapes import is_padded, match_batch, same_aspect
 
 MIN_COUNTED = 20
 """Faces whose longer side has fewer pixels are listed, but not counted in the mean."""
@@ -93,15 +93,14 @@ def identity_scores(
 def _scale(original: Tensor, result: Tensor) -> tuple[float, float]:
     """Scale factors (across, down) of a result that is a resized version of the original."""
     (height, width), (high, wide) = original.shape[1:3], result.shape[1:3]
-    if 0 <= high - height < LATENT_STEP and 0 <= wide - width < LATENT_STEP:
+    if is_padded((high, wide), (height, width)):
         return 1.0, 1.0
-    across, down = wide / width, high / height
-    if abs(across / down - 1) > ASPECT_TOLERANCE:
+    if not same_aspect((high, wide), (height, width)):
         raise ValueError(
             f"original is {width} x {height} px and result {wide} x {high} px: the aspect ratios "
             "differ, so a face cannot be found again. Give the result of the whole original."
         )
-    return across, down
+    return wide / width, high / height
 
 
 def _score(

@@ -24,10 +24,10 @@ from .lab import lab_to_rgb, rgb_to_lab, weighted_moments
 from .laplacian_blend import laplacian_blend
 from .poisson_blend import poisson_blend
 from .shapes import (
-    LATENT_STEP,
     as_image,
     as_mask,
     fit_mask,
+    is_padded,
     match_batch,
     same_aspect,
     split_alpha,
@@ -111,14 +111,11 @@ def blend(
 
 def _fitted(edited: Tensor, height: int, width: int, mode: str) -> Tensor:
     """The edit [B, h, w, 3] at the original's size; resized where its detail does not count."""
-    high, wide = edited.shape[1:3]
-    padded = 0 <= high - height < LATENT_STEP and 0 <= wide - width < LATENT_STEP
-    if padded or mode in RESHAPING or not same_aspect((high, wide), (height, width)):
+    size, wanted = edited.shape[1:3], (height, width)
+    if mode in RESHAPING or is_padded(size, wanted) or not same_aspect(size, wanted):
         return trim_padding(edited, height, width, "edited")
     channels_first = edited.movedim(-1, 1)
-    resized = F.interpolate(
-        channels_first, (height, width), mode="bicubic", antialias=high > height
-    )
+    resized = F.interpolate(channels_first, wanted, mode="bicubic", antialias=size[0] > height)
     return resized.movedim(1, -1).clamp(0, 1)
 
 

@@ -7,6 +7,8 @@ an error that names the shapes. Nothing is ever changed in place, and what is re
 input itself or a view of it: treat it as read-only.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -118,8 +120,7 @@ def trim_padding(image: Tensor, height: int, width: int, name: str = "image") ->
 
     Raises ValueError naming both sizes when the difference is not such a padding.
     """
-    extra_height, extra_width = image.shape[1] - height, image.shape[2] - width
-    if not (0 <= extra_height < LATENT_STEP and 0 <= extra_width < LATENT_STEP):
+    if not is_padded(image.shape[1:3], (height, width)):
         raise ValueError(
             f"{name} is {image.shape[2]} x {image.shape[1]} px but should be {width} x {height} "
             f"px, or up to {LATENT_STEP - 1} px larger (padding of the latent). "
@@ -128,7 +129,12 @@ def trim_padding(image: Tensor, height: int, width: int, name: str = "image") ->
     return image[:, :height, :width]
 
 
-def same_aspect(size: tuple[int, int], other: tuple[int, int]) -> bool:
+def is_padded(size: Sequence[int], wanted: Sequence[int]) -> bool:
+    """Whether a size (height, width) is the wanted one with at most a latent's padding."""
+    return all(0 <= a - b < LATENT_STEP for a, b in zip(size, wanted, strict=True))
+
+
+def same_aspect(size: Sequence[int], other: Sequence[int]) -> bool:
     """Whether two sizes (height, width) have the same aspect ratio, within 1 %."""
     return abs(size[1] * other[0] / (size[0] * other[1]) - 1) <= ASPECT_TOLERANCE
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import pytest
+from PIL import Image
 from visage.batch.runner import Made
 from visage.batch.sources import open_pictures
 from visage.batch.sweep import SweepJob, Swept
@@ -69,7 +70,7 @@ def test_draws_the_curve(workflow, pictures, tmp_path, local_ray, monkeypatch, c
     curve = json.loads(capsys.readouterr().out)
     found = {(round(run["style"], 3), round(run["identity"], 3)) for run in curve["runs"]}
     assert found == {(0.2, 0.85), (0.6, 0.45)}
-    assert (out / "tradeoff.png").is_file()
+    assert Image.open(out / "tradeoff.png").format == "PNG"
 
 
 def test_asks_for_pictures_and_a_trade_off_node(workflow, pictures, tmp_path, capsys):

@@ -371,7 +371,7 @@ class TestFaces:
         code, report = queue(capsys, *words, "--strict")
         assert code == 1
         assert (report["done"], report["failed"], report["no_face"]) == (0, 1, 1)
-        assert (tmp_path / "out" / "work_Result.png").exists()
+        assert (tmp_path / "out" / "work_Result.png").read_bytes() == b"made from a cat"
         assert queue(capsys, *words, "--strict")[0] == 1  # from the manifest, without a run
         assert len(fake.runs()) == 1
 
@@ -475,4 +475,4 @@ class TestFolders:
         prompt["3"]["_meta"]["title"] = "Result: (final)!"
         path.write_text(json.dumps(prompt))
         queue(capsys, path, "--server", shared.url, "--out", tmp_path / "out")
-        assert (tmp_path / "out" / "work_Result_final.png").exists()
+        assert (tmp_path / "out" / "work_Result_final.png").read_bytes() == b"made from a cat"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import visage
+from PIL import Image
 from visage.cli.main import main
 from visage.headless.workflow import node_titled
 
@@ -59,7 +60,7 @@ def test_one_branch_is_swept_from_the_command_line(server, prompt, tmp_path, cap
     rows = rows_of(capsys.readouterr().out)
     assert [row["label"] for row in rows] == ["Paint 1.strength=0.5", "Paint 1.strength=1"]
     assert float(rows[0]["style"]) < float(rows[1]["style"])
-    assert (tmp_path / "out" / "tradeoff.png").is_file()
+    assert Image.open(tmp_path / "out" / "tradeoff.png").format == "PNG"
 
 
 def test_a_missing_analyzer_is_refused_before_the_run(server, prompt):
