@@ -25,13 +25,10 @@ if TYPE_CHECKING:
 
     from ..headless.client import ComfyServer
 
-WORKFLOW = Path(__file__).resolve().parent.parent / "workflows" / "api" / "face_edit.json"
+WORKFLOWS = Path(__file__).resolve().parent.parent / "workflows" / "api"
 PORTRAIT = 3
-# Prompt, parts and blend of each picture.
-EDITS = {
-    "portrait": ("a portrait of a woman with red hair", "hair", "detail"),
-    "astronaut": ("a portrait of a woman with tan skin", "face", "tone"),
-}
+# The workflow that edits each picture.
+EDITS = {"portrait": "recolour_hair", "astronaut": "face_edit"}
 SHEET_SIDE = 320
 
 
@@ -105,11 +102,8 @@ def _edit_picture(name: str, folder: Path, edit: Editor) -> dict:
     original = _original(name)
     picture = folder / "input.png"
     Image.fromarray(original).save(picture)
-    prompt = json.loads(WORKFLOW.read_text(encoding="utf-8"))
-    text, parts, mode = EDITS[name]
-    node_titled(prompt, "Prompt")[1]["inputs"]["text"] = text
-    node_titled(prompt, "Face mask")[1]["inputs"]["parts"] = parts
-    node_titled(prompt, "Pixel blend")[1]["inputs"]["mode"] = mode
+    prompt = json.loads((WORKFLOWS / f"{EDITS[name]}.json").read_text(encoding="utf-8"))
+    text = node_titled(prompt, "Prompt")[1]["inputs"]["text"]
     print(f'{name}: "{text}"')
     edited = edit(picture, prompt)
     files = {"input": picture}
@@ -216,11 +210,14 @@ def _diffusers_editor() -> Editor:
     def edit(picture: Path, prompt: dict) -> Edited:
         text = node_titled(prompt, "Prompt")[1]["inputs"]["text"]
         parts = node_titled(prompt, "Face mask")[1]["inputs"]["parts"]
+        soft = node_titled(prompt, "Soft mask")[1]["inputs"]
         mode = node_titled(prompt, "Pixel blend")[1]["inputs"]["mode"]
         image = torch.from_numpy(np.array(read_picture(picture))).float().unsqueeze(0) / 255
         progress = partial(_show_progress, "Sampler")
-        # The technique's defaults are the shipped workflow's, except for these settings.
-        settings = FaceEditSettings(parts=tuple(parts.split(", ")), blend_mode=mode)
+        # The technique's defaults are the shipped workflows', except for these settings.
+        settings = FaceEditSettings(
+            parts=tuple(parts.split(", ")), sigma=soft["sigma"], grow=soft["grow"], blend_mode=mode
+        )
         result = edit_faces(image, text, engine, parser, settings, adapter, progress)
         pictures = {"overlay": result.overlay, "raw": result.edited, "blended": result.blended}
         return Edited(
