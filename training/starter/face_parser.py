@@ -20,6 +20,7 @@ from ...models.face_classes import CLASSES, PRESETS, class_index
 from ...models.face_parser import FaceParser
 from ...models.pixel_statistics import IMAGENET_MEAN, IMAGENET_STD
 from ..loop import AveragedWeights, Run, optimizer_step, train, trapezoid_rate
+from ..precision import autocast
 from .augment import degrade, jitter_colour, mirror_labels
 from .dataset import PortraitSet, photographs
 from .photo_labels import ANY_FACE, IGNORE, NOT_FACE, is_plausible
@@ -114,7 +115,8 @@ def draw_example(
             image, labels = np.ascontiguousarray(image[:, ::-1]), mirror_labels(labels)
         image, labels = _warp(image, labels, size, rng)
     picture = jitter_colour(image.astype(np.float32) / 255, rng, 1.0)
-    return degrade(picture, rng), labels
+    # Sharp pictures teach where the edges are, degraded ones to expect less.
+    return (degrade(picture, rng) if rng.random() < recipe["degraded"] else picture), labels
 
 
 def normalise(pictures: np.ndarray) -> Tensor:
@@ -220,7 +222,9 @@ def train_face_parser(
         ]
         pictures = normalise(np.stack([picture for picture, _ in examples]))
         labels = every_other(torch.from_numpy(np.stack([labels for _, labels in examples]))).long()
-        outputs = network(pictures.contiguous(memory_format=torch.channels_last), labels.shape[1:])
+        pictures = pictures.contiguous(memory_format=torch.channels_last)
+        with autocast():
+            outputs = network(pictures, labels.shape[1:])
         loss = parsing_loss(outputs, labels, weights)
         rate = recipe["learning_rate"] * trapezoid_rate(step, run.steps)
         optimizer_step(loss, optimizer, rate, network.parameters(), 5.0)

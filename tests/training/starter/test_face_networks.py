@@ -7,16 +7,14 @@ import pytest
 import torch
 from visage.training.loop import Run
 from visage.training.starter.dataset import load_set, render_set
-from visage.training.starter.face_detector import (
+from visage.training.starter.detector_pictures import (
     MIRRORED,
     Layer,
-    detection_loss,
     draw_picture,
     portrait_layers,
     scene_layers,
-    targets,
-    train_face_detector,
 )
+from visage.training.starter.face_detector import detection_loss, targets, train_face_detector
 from visage.training.starter.face_embedder import (
     MarginHead,
     draw_face,
@@ -101,6 +99,7 @@ class TestDetector:
     recipe = {
         "network": {"widths": [8, 8, 8], "blocks": 1}, "input_size": 96,
         "steps": 2, "batch": 2, "learning_rate": 1e-3, "negatives": 0.0, "scenes": 0.5,
+        "clutter": 0.5, "behind": 0.1,
     }  # fmt: skip
 
     def one_face(self, box=(30.0, 20, 32, 40), visible=1.0):
