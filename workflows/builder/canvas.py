@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from math import dist
 
 from ...headless.canvas import to_api_form
 from .classes import known_classes
 from .graph import COLOURS, WIDGETS, Node, Output, Workflow, declared_inputs
-from .layout import Layout, layouts, size_of
+from .layout import CLOSE, ROOMY, Layout, layouts, size_of
 from .sight import extent, hidden_links, ways
 
 BYPASSED = 4
@@ -21,8 +22,19 @@ FRONTEND = "1.27.10"  # that of the oldest ComfyUI which these files are for
 
 def build(workflow: Workflow) -> tuple[dict, dict]:
     """Canvas form and API form."""
-    canvas = min((canvas_form(workflow, layout) for layout in layouts(workflow)), key=_strain)
+    canvas = _easiest(workflow, ROOMY)
+    if not _fits(canvas):
+        canvas = min(canvas, _easiest(workflow, CLOSE), key=_strain)
     return canvas, api_twin(canvas)
+
+
+def _easiest(workflow: Workflow, spacing: Mapping[str, str]) -> dict:
+    return min((canvas_form(workflow, each) for each in layouts(workflow, spacing)), key=_strain)
+
+
+def _fits(canvas: dict) -> bool:
+    width, height = extent(canvas)
+    return width <= SCREEN[0] and height <= SCREEN[1]
 
 
 def api_twin(canvas: dict) -> dict:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -50,13 +50,21 @@ OPTIONS = {
     "elk.partitioning.activate": "true",
     "elk.separateConnectedComponents": "false",
     "elk.edgeRouting": "POLYLINE",
+    "elk.layered.spacing.edgeNodeBetweenLayers": "12",
+    "elk.layered.thoroughness": "15",
+    "elk.layered.edgeRouting.polyline.slopedEdgeZoneWidth": "0",
+}
+ROOMY = {
     "elk.spacing.nodeNode": str(GAP),
     "elk.spacing.edgeNode": "18",
     "elk.spacing.edgeEdge": "12",
     "elk.layered.spacing.nodeNodeBetweenLayers": "46",
-    "elk.layered.spacing.edgeNodeBetweenLayers": "12",
-    "elk.layered.thoroughness": "15",
-    "elk.layered.edgeRouting.polyline.slopedEdgeZoneWidth": "0",
+}
+CLOSE = {
+    "elk.spacing.nodeNode": "24",
+    "elk.spacing.edgeNode": "12",
+    "elk.spacing.edgeEdge": "10",
+    "elk.layered.spacing.nodeNodeBetweenLayers": "34",
 }
 # The alternatives that are tried: the placement of nodes in a layer, how much steep links widen the
 # gap between layers, and the seeds of the search for few crossings.
@@ -101,13 +109,14 @@ class Layout:
         return list(made.values()), ends
 
 
-def layouts(workflow: Workflow) -> Iterator[Layout]:
+def layouts(workflow: Workflow, spacing: Mapping[str, str] = ROOMY) -> Iterator[Layout]:
     """Several layouts of a workflow. Raises FileNotFoundError without Node.js or elkjs."""
     sizes = {node.id: FOLDED if node.folded else size_of(node.kind) for node in workflow.nodes}
     graph = _graph(workflow, sizes)
     options = [
         {
             **OPTIONS,
+            **spacing,
             "elk.layered.nodePlacement.strategy": placement,
             "elk.layered.spacing.edgeEdgeBetweenLayers": widening,
             "elk.randomSeed": seed,
@@ -121,7 +130,7 @@ def layouts(workflow: Workflow) -> Iterator[Layout]:
         }
         bends, origins = _bends(placed["edges"], boxes.values())
         for place_note in (_note_on_top, _note_beside):
-            columns = _columns(workflow, positions, sizes)
+            columns = _columns(workflow, positions, sizes, bends)
             position, size = place_note(workflow, columns, positions)
             yield Layout({**positions, 1: position}, {**sizes, 1: size}, columns, bends, origins)
 
@@ -268,9 +277,14 @@ def _is_widget(kind: str, settings: dict) -> bool:
     return kind in WIDGETS and not settings.get("forceInput")
 
 
-def _columns(workflow: Workflow, positions: dict, sizes: dict) -> list[tuple[int, int, int, int]]:
-    """Boxes around the nodes of each column, all as high as the highest."""
-    top = min(positions[node.id][1] for node in workflow.nodes) - TITLE - HEADING - PADDING
+def _columns(
+    workflow: Workflow, positions: dict, sizes: dict, bends: dict
+) -> list[tuple[int, int, int, int]]:
+    """Boxes around the nodes of each column, all as high as the highest; no link crosses their
+    titles.
+    """
+    top = min(positions[node.id][1] for node in workflow.nodes) - TITLE - PADDING
+    top = min([top, *(y for points in bends.values() for _, y in points)]) - HEADING
     bottom = max(positions[node.id][1] + sizes[node.id][1] for node in workflow.nodes) + PADDING
     boxes = []
     for number in range(len(workflow.columns)):
