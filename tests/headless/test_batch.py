@@ -55,6 +55,11 @@ class TestOneRun:
         assert not (out / "work_Look.png").exists()
         assert report["items"][0]["texts"] == {"Report": ["all is well"]}
 
+    def test_the_workflow_may_follow_the_servers(self, shared, workflow, tmp_path, capsys):
+        out = tmp_path / "out"
+        assert queue(capsys, "--out", out, "--server", shared.url, workflow())[0] == 0
+        assert (out / "work_Result.png").exists()
+
     def test_previews_on_demand(self, shared, workflow, tmp_path, capsys):
         out = tmp_path / "out"
         queue(capsys, workflow(), "--server", shared.url, "--out", out, "--previews")
