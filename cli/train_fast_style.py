@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+# Ctrl-C, and what `kill`, a container's end and a job scheduler send.
+STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 def add_fast_style_command(kinds: argparse._SubParsersAction) -> None:
@@ -12,7 +18,7 @@ def add_fast_style_command(kinds: argparse._SubParsersAction) -> None:
         "fast-style",
         help="learn the style of one painting as a fast network",
         description="Learn the style of one painting as a small network that paints a picture in "
-        "one pass, without a downloaded model. Ctrl-C keeps what was learned so far.",
+        "one pass, without a downloaded model. Ctrl-C and SIGTERM keep what was learned so far.",
     )
     command.add_argument("picture", type=Path, help="the painting")
     command.add_argument(
@@ -81,24 +87,28 @@ def run_fast_style(args: argparse.Namespace) -> None:
         args.steps, args.batch, args.size, args.style_size, args.content_weight, args.seed,
         widths, blocks, args.whitening,
     )  # fmt: skip
-    with tqdm(total=args.steps) as bar:
-        interrupted = False
+    with _told_to_stop() as told, tqdm(total=args.steps) as bar:
 
         def show(step: int, loss: float, network) -> bool:
             bar.update()
             bar.set_postfix(loss=f"{loss:.3f}")
-            return interrupted
+            return bool(told)
 
-        import signal
-
-        def stop(number, frame) -> None:
-            nonlocal interrupted
-            interrupted = True
-
-        before = signal.signal(signal.SIGINT, stop)
-        try:
-            network, _ = train_fast_style(painting, pictures, settings, show, start)
-        finally:
-            signal.signal(signal.SIGINT, before)
-    save_fast_style(network, out, args.picture.stem)
+        network, _ = train_fast_style(painting, pictures, settings, show, start)
+        save_fast_style(network, out, args.picture.stem)
     print(f"Wrote {out}. For Load Fast Style put it into ComfyUI's models/visage_fast_styles.")
+
+
+@contextmanager
+def _told_to_stop() -> Iterator[list[int]]:
+    """Within, Ctrl-C and SIGTERM end nothing: they are noted in the list."""
+    told: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _frame: told.append(number))
+        for number in STOPPING
+    }
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)

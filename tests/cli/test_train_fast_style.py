@@ -1,10 +1,14 @@
 """`visage train fast-style PICTURE`."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 from PIL import Image
 from visage.cli.main import main
 from visage.models.fast_style import load_fast_style
+from visage.training import fast_style
 
 
 @pytest.fixture
@@ -14,10 +18,15 @@ def painting(tmp_path):
     return tmp_path / "painting.png"
 
 
-def test_learns_a_picture_and_writes_the_file(painting, tmp_path, capsys):
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    Image.new("RGB", (80, 80), "orange").save(photos / "one.png")
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    Image.new("RGB", (80, 80), "orange").save(folder / "one.png")
+    return folder
+
+
+def test_learns_a_picture_and_writes_the_file(painting, photos, tmp_path, capsys):
     command = ["train", "fast-style", str(painting), "--photos", str(photos)]
     assert main([*command, "--steps", "2", "--batch", "1", "--size", "64"]) == 0
     written = tmp_path / "painting.safetensors"
@@ -25,6 +34,28 @@ def test_learns_a_picture_and_writes_the_file(painting, tmp_path, capsys):
     assert load_fast_style(written).blocks == 3
     assert main([*command, "--steps", "2"]) == 2
     assert "is kept" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_is_learned_is_kept_when_it_is_stopped(
+    painting, photos, tmp_path, capsys, monkeypatch, number
+):
+    steps, content_loss = [], fast_style.content_loss
+
+    def stopped_in_the_second_step(painted, target):
+        steps.append(1)
+        if len(steps) == 2:
+            os.kill(os.getpid(), number)
+        return content_loss(painted, target)
+
+    monkeypatch.setattr(fast_style, "content_loss", stopped_in_the_second_step)
+    before = signal.getsignal(number)
+    command = ["train", "fast-style", str(painting), "--photos", str(photos)]
+    assert main([*command, "--steps", "1000", "--batch", "1", "--size", "64"]) == 0
+    assert len(steps) == 2
+    assert load_fast_style(tmp_path / "painting.safetensors").blocks == 3
+    assert "Wrote" in capsys.readouterr().out
+    assert signal.getsignal(number) is before
 
 
 @pytest.mark.parametrize(
