@@ -6,7 +6,9 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..engines.comfyui.messages import tell
-from ..techniques.shapes import NOT_PAINTED
+
+# Height and width of the zeros that Load Image gives where no mask was painted.
+NOT_PAINTED = (64, 64)
 
 
 def node_id(node: type[io.ComfyNode]) -> str | None:

@@ -88,7 +88,7 @@ def blend(
     matte = as_mask(matte, "mask")
     height, width = original.shape[1:3]
     edited = _fitted(edited, height, width, mode).to(original)
-    matte = _fitted_matte(matte, height, width).to(original)
+    matte = fit_mask(matte, height, width).to(original)
     edited, matte = match_batch(edited, matte, "edited", "mask")
     original, edited = match_batch(original, edited, "original", "edited")
     original, matte = match_batch(original, matte, "original", "mask")
@@ -117,15 +117,6 @@ def _fitted(edited: Tensor, height: int, width: int, mode: str) -> Tensor:
     channels_first = edited.movedim(-1, 1)
     resized = F.interpolate(channels_first, wanted, mode="bicubic", antialias=size[0] > height)
     return resized.movedim(1, -1).clamp(0, 1)
-
-
-def _fitted_matte(matte: Tensor, height: int, width: int) -> Tensor:
-    """The matte [B, h, w] at the original's size; one of a single value, such as Solid Mask's, has
-    no shape that could not fit.
-    """
-    if matte.shape[1:] != (height, width) and bool((matte == matte[:, :1, :1]).all()):
-        return matte[:, :1, :1].expand(-1, height, width).contiguous()
-    return fit_mask(matte, height, width)
 
 
 def match_tone(edited: Tensor, original: Tensor, matte: Tensor) -> Tensor:
@@ -226,7 +217,7 @@ def prove(result: Tensor, original: Tensor, matte: Tensor) -> BlendProof:
             f"result is {result.shape[2]} x {result.shape[1]} px but original is {width} x "
             f"{height} px; compare pictures of one size."
         )
-    matte = _fitted_matte(as_mask(matte), height, width).to(result)
+    matte = fit_mask(as_mask(matte), height, width).to(result)
     original, matte = match_batch(original.to(result), matte, "original", "mask")
     result, original = match_batch(result, original, "result", "original")
     result, matte = match_batch(result, matte, "result", "mask")

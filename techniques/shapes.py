@@ -15,8 +15,6 @@ from torch import Tensor
 
 ASPECT_TOLERANCE = 0.01
 LATENT_STEP = 8
-# Height and width of the zeros that Load Image gives where no mask was painted.
-NOT_PAINTED = (64, 64)
 
 
 def as_image(image: Tensor, name: str = "image") -> Tensor:
@@ -90,17 +88,18 @@ def match_batch(
 def fit_mask(mask: Tensor, height: int, width: int, name: str = "mask") -> Tensor:
     """A mask [B, h, w] at another size [B, height, width], if it can show the same picture.
 
-    The same size is returned unchanged. ComfyUI's sign for "no mask was painted", 64 x 64 zeros,
-    is an empty mask for a picture of any shape. The same aspect ratio within 1 % (a mask made at
-    latent resolution, say) is resized bilinearly, antialiased when it shrinks.
+    The same size is returned unchanged. Masks of a single value, such as Solid Mask's and the zeros
+    that Load Image gives where no mask was painted, have a size of their own that says nothing:
+    they fit a picture of any shape. The same aspect ratio within 1 % (a mask made at latent
+    resolution, say) is resized bilinearly, antialiased when it shrinks.
 
     Raises ValueError naming both sizes when the aspect ratios differ.
     """
     mask_height, mask_width = mask.shape[-2:]
     if (mask_height, mask_width) == (height, width):
         return mask
-    if (mask_height, mask_width) == NOT_PAINTED and not mask.any():
-        return mask.new_zeros(len(mask), height, width)
+    if bool((mask == mask[:, :1, :1]).all()):
+        return mask[:, :1, :1].expand(-1, height, width).contiguous()
     if not same_aspect((mask_height, mask_width), (height, width)):
         raise ValueError(
             f"{name} is {mask_width} x {mask_height} px but the picture is {width} x {height} px: "

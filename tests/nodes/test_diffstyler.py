@@ -245,7 +245,7 @@ class TestBadInput:
 
     def test_a_mask_of_another_size_names_its_region(self, models, inverted, region, styled):
         with pytest.raises(ValueError, match="region 'sea'"):
-            paint(models[0], inverted, region(styled, torch.ones(1, 64, 64), name="sea"))
+            paint(models[0], inverted, region(styled, torch.rand(1, 64, 64), name="sea"))
 
     def test_cancel_at_step_7(self, models, picture, styled, region, comfy):
         """Counted in the UNet: newer versions of ComfyUI do not report every step."""

@@ -181,7 +181,7 @@ class TestBadInput:
 
     def test_a_mask_of_another_picture(self, guarded):
         with pytest.raises(ValueError, match="mask is 64 x 20"):
-            guarded(mask=torch.ones(1, 20, 64))
+            guarded(mask=torch.rand(1, 20, 64))
 
     def test_two_guards(self, guarded):
         with pytest.raises(ValueError, match="guard already"):

@@ -39,7 +39,7 @@ class TestLatentAdaIN:
 
     def test_a_mask_of_another_picture_is_named(self, adain):
         with pytest.raises(ValueError, match="style_mask is 64 x 32"):
-            adain(noise(1, 4, 5, 6), noise(1, 4, 8, 8), 1.0, None, torch.ones(1, 32, 64))
+            adain(noise(1, 4, 5, 6), noise(1, 4, 8, 8), 1.0, None, torch.rand(1, 32, 64))
 
 
 OPTIONS = {

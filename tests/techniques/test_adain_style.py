@@ -175,7 +175,7 @@ def test_alpha_channel_stays_and_gray_is_painted(pair, picture, paintings):
         ([torch.rand(20, 20, 3), torch.rand(24, 20, 3)], None, {}, "have one size"),
         (torch.rand(1, 20, 20, 3), torch.rand(4, 4, 3), {}, "smaller than a brush stroke"),
         (torch.rand(1, 20, 20, 3), torch.full((20, 20, 3), 0.3), {}, "one colour only"),
-        (torch.rand(1, 20, 20, 3), None, {"region": torch.ones(20, 60)}, "aspect ratios differ"),
+        (torch.rand(1, 20, 20, 3), None, {"region": torch.rand(20, 60)}, "aspect ratios differ"),
         (torch.rand(1, 20, 20, 3), None, {"region": torch.ones(3, 20, 20)}, "region 1"),
         (torch.rand(1, 20, 20, 3), None, {"weight": 0}, "weight above 0"),
     ],

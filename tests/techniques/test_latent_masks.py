@@ -32,7 +32,7 @@ def test_a_mask_at_latent_resolution_is_taken_as_it_is():
 
 def test_a_mask_of_another_picture_is_refused():
     with pytest.raises(ValueError, match=r"face is 64 x 64.*80 x 40"):
-        cell_mask(torch.ones(1, 64, 64), 5, 10, "face")
+        cell_mask(torch.rand(1, 64, 64), 5, 10, "face")
 
 
 @pytest.mark.parametrize(

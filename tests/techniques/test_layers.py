@@ -131,4 +131,4 @@ class TestRefuses:
         with pytest.raises(ValueError, match="32 x 32 px and the layers are 64 x\\s?64"):
             replace_layer(self.layers, "background", torch.zeros(1, 32, 32, 3))
         with pytest.raises(ValueError, match="aspect ratios differ"):
-            split_layer(self.layers, torch.ones(1, 32, 64), "hat")
+            split_layer(self.layers, torch.rand(1, 32, 64), "hat")

@@ -41,13 +41,13 @@ def test_the_other_mask_takes_the_size_and_number_of_the_first():
 @pytest.mark.parametrize(
     ("other", "said"),
     [
-        (torch.ones(1, 20, 64), "aspect ratios"),
+        (torch.rand(1, 20, 64), "aspect ratios"),
         (torch.ones(2, 64, 64), "mask has 3 .* other has 2"),
     ],
 )
 def test_masks_that_do_not_fit_are_named(other, said):
     with pytest.raises(ValueError, match=said):
-        combine(torch.ones(3, 64, 64), other, "union")
+        combine(torch.rand(3, 64, 64), other, "union")
 
 
 def test_an_unknown_operation_names_those_there_are():

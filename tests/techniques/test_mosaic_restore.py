@@ -222,6 +222,6 @@ def test_what_does_not_belong_to_the_mosaic_is_refused(mosaic, picture):
     with pytest.raises(ValueError, match="background is 64 x 64 px but should be 512 x 512"):
         paste_back(mosaic, mosaic.canvas, background=torch.rand(1, 64, 64, 3))
     with pytest.raises(ValueError, match="style_mask is 30 x 90 px"):
-        paste_back(mosaic, mosaic.canvas, style_mask=torch.ones(1, 90, 30))
+        paste_back(mosaic, mosaic.canvas, style_mask=torch.rand(1, 90, 30))
     with pytest.raises(ValueError, match="NaN"):
         paste_back(mosaic, mosaic.canvas / 0)

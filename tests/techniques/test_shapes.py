@@ -132,13 +132,19 @@ def test_a_mask_of_another_aspect_ratio_is_refused_with_both_sizes():
         fit_mask(torch.rand(1, 64, 96), 64, 64)
 
 
-def test_a_mask_that_was_not_painted_is_empty_for_any_picture():
-    """Load Image gives 64 x 64 zeros where the picture has no mask."""
-    fitted = fit_mask(torch.zeros(2, 64, 64), 320, 512)
-    assert fitted.shape == (2, 320, 512)
-    assert not fitted.any()
+@pytest.mark.parametrize("size", [(64, 64), (320, 512), (1, 1)])
+def test_masks_of_a_single_value_fit_a_picture_of_any_shape(size):
+    """Load Image gives 64 x 64 zeros where no mask was painted, Solid Mask what is set there."""
+    values = torch.tensor([0.0, 0.3, 1.0]).view(3, 1, 1)
+    fitted = fit_mask(values.expand(3, *size), 32, 48)
+    assert torch.equal(fitted, values.expand(3, 32, 48))
+
+
+def test_a_single_other_value_gives_a_mask_its_shape():
+    mask = torch.ones(2, 64, 64)
+    mask[1, -1, -1] = 0.9
     with pytest.raises(ValueError, match="64 x 64 px"):
-        fit_mask(torch.ones(1, 64, 64), 320, 512)
+        fit_mask(mask, 320, 512)
 
 
 @pytest.mark.parametrize("extra", [(0, 0), (7, 0), (3, 7)])

@@ -84,7 +84,7 @@ def test_one_mask_serves_a_batch_and_alpha_is_left_aside(picture, ramp):
 )
 def test_masks_that_do_not_fit_are_refused(picture, mask_shape, message):
     with pytest.raises(ValueError, match=message):
-        inpaint_condition(picture.expand(3, -1, -1, -1), torch.ones(mask_shape), encode, 1.0)
+        inpaint_condition(picture.expand(3, -1, -1, -1), torch.rand(mask_shape), encode, 1.0)
 
 
 def test_latent_mask_values(ramp):
