@@ -191,6 +191,12 @@ class VisageTrainFastStyle(io.ComfyNode):
                     control_after_generate=True,
                     tooltip="Seed of the initial weights, the crops and the noise.",
                 ),
+                FastStyleSocket.Input(
+                    "start",
+                    optional=True,
+                    tooltip="A fast style to go on from, such as a built-in one: it knows how to "
+                    "paint already, which saves steps.",
+                ),
             ],
             outputs=[
                 FastStyleSocket.Output(
@@ -208,7 +214,7 @@ class VisageTrainFastStyle(io.ComfyNode):
     @classmethod
     def execute(
         cls, style, images, name: str, steps: int, batch_size: int, size: int, style_size: int,
-        content_weight: float, seed: int,
+        content_weight: float, seed: int, start=None,
     ) -> io.NodeOutput:  # fmt: skip
         path = registry.new_path(KIND, name, folder_paths)
         settings = FastStyleSettings(steps, batch_size, size, style_size, content_weight, seed)
@@ -220,7 +226,7 @@ class VisageTrainFastStyle(io.ComfyNode):
 
         painting = split_alpha(as_image(style, "style"))[0][0]
         pictures = list(split_alpha(as_image(images, "images"))[0])
-        network, _ = train_fast_style(painting, pictures, settings, watch)
+        network, _ = train_fast_style(painting, pictures, settings, watch, start)
         save_fast_style(network, path, name)
         return io.NodeOutput(network, path.name, {"loss": progress.losses}, ui=progress.ui())
 

@@ -15,10 +15,12 @@ def nodes(users_folder):
     return fast_style
 
 
-def train(nodes, name="mine", steps=2):
+def train(nodes, name="mine", steps=2, **given):
     generator = torch.Generator().manual_seed(0)
     style, images = torch.rand(1, 64, 64, 3, generator=generator), torch.rand(2, 70, 80, 3)
-    return nodes.VisageTrainFastStyle.execute(style, images, name, steps, 1, 64, 64, 1.5, 0).args
+    return nodes.VisageTrainFastStyle.execute(
+        style, images, name, steps, 1, 64, 64, 1.5, 0, **given
+    ).args
 
 
 def test_what_is_trained_is_listed_loaded_and_paints(nodes, tmp_path):
@@ -43,6 +45,14 @@ def test_no_file_of_the_users_is_written_over(nodes, tmp_path):
     before.write_bytes(b"the user's")
     assert train(nodes)[1] == "mine_2.safetensors"
     assert before.read_bytes() == b"the user's"
+
+
+def test_it_goes_on_from_a_loaded_style_and_leaves_that_as_it_is(nodes):
+    (start,) = nodes.VisageLoadFastStyle.execute("the_scream (built in)").args
+    known = start.conv1.conv2d.weight.clone()
+    learned = train(nodes, steps=1, start=start)[0].conv1.conv2d.weight
+    assert torch.equal(start.conv1.conv2d.weight, known)
+    assert 0 < (learned - known).abs().max() < 0.01
 
 
 def test_an_interrupt_keeps_what_is_learned(nodes):
