@@ -51,7 +51,12 @@ class LearningProgress:
         """Show `losses` as they are now."""
         self.report.steps = total
         self.report.send(self.losses)
-        show(self.bar, done, total, picture)
+        try:
+            show(self.bar, done, total, picture)
+        except comfy.model_management.InterruptProcessingException:
+            # A server's bar raises and forgets the interrupt; a node that keeps what it has must
+            # still be told of it.
+            comfy.model_management.interrupt_current_processing(True)
 
     def ui(self) -> dict:
         """The data that the node's panel shows after the run."""

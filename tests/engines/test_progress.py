@@ -103,6 +103,22 @@ def test_an_interrupt_ends_one_node_that_keeps_its_result(progress):
     assert not progress.ended_by_user()
 
 
+def test_the_bar_of_a_server_does_not_end_a_node_that_keeps_its_result(progress, monkeypatch):
+    """A server's bar looks for the interrupt itself: `hook` in ComfyUI's main.py."""
+
+    def hook(done, total, preview, node_id=None):
+        progress.comfy.model_management.throw_exception_if_processing_interrupted()
+
+    monkeypatch.setattr(progress.comfy.utils, "PROGRESS_BAR_HOOK", hook)
+    shown = progress.LearningProgress(None, 4)
+    shown.add(0.5, 1, 4)
+    assert not progress.ended_by_user()
+    progress.comfy.model_management.interrupt_current_processing(True)
+    shown.add(0.25, 2, 4)
+    assert progress.ended_by_user()
+    assert shown.losses == [0.5, 0.25]
+
+
 def test_losses_go_to_the_curve_and_steps_to_the_bar(progress, bars, heard):
     shown = progress.LearningProgress("3", 1)
     shown.add(0.5, 1, 2)
