@@ -11,6 +11,8 @@ import argparse
 import io
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
@@ -54,6 +56,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=IMAGES, help="folder to write")
     parser.add_argument("--without-run", action="store_true", help="as they are opened")
     given = parser.parse_args()
+    with empty_canvas() as page:
+        for name in given.workflows:
+            path = given.out / f"graph_{name}.jpg"
+            save(photograph(page, name, not given.without_run), path)
+            stamp(path, "docs/make_graphs.py", name)
+
+
+@contextmanager
+def empty_canvas() -> Iterator[Page]:
+    """The page of a private ComfyUI server, with nothing but the canvas on it."""
     comfyui = find_comfyui()
     chromium = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if comfyui is None or chromium is None:
@@ -65,10 +77,7 @@ def main() -> None:
         page.goto(server.url, wait_until="networkidle")
         page.wait_for_function(READY)
         prepare(page)
-        for name in given.workflows:
-            path = given.out / f"graph_{name}.jpg"
-            save(photograph(page, name, not given.without_run), path)
-            stamp(path, "docs/make_graphs.py", name)
+        yield page
         browser.close()
 
 

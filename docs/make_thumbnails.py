@@ -71,6 +71,8 @@ SHOWN_JOB = "shown: the same job by the built-in starter"
 # No starter does these: their input alone is shown, by its node's title.
 ALONE = {"face_id_sd15": "Person", "face_id_sdxl": "Person", "paint_adain": "Picture"}
 SHOWN_INPUT = "shown: the photograph it starts from"
+# This one makes no picture but its curve: a part of its canvas after the run is shown.
+CANVASES = {"train_face_edit": (0.5, 0, 1, 1)}
 SAMPLE = SAMPLES / "visage_astronaut.png"
 # The astronaut's head and shoulders in it.
 HEAD = (0.2, 0, 0.68, 0.48)
@@ -95,6 +97,7 @@ THUMBNAILS = {
     "style_then_identity": Thumbnail(("Picture", "Style picture", "Free result"), "Result"),
     "style_whole": Thumbnail(("Picture", "Style picture"), "Result"),
     "styles_compared": Thumbnail(("Picture", "Style picture"), "Result", (0, 0, 0.5, 1)),
+    "train_fast_style": Thumbnail(("Picture", "Style picture", "Loss curve"), "Result"),
     "tradeoff_curve": Thumbnail(("Picture", "Style picture"), "Curve"),
 }
 
@@ -103,7 +106,10 @@ def main() -> None:
     """Make the thumbnails that are asked for, or all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "workflows", nargs="*", default=[*THUMBNAILS, *SAME_JOB, *ALONE], metavar="WORKFLOW"
+        "workflows",
+        nargs="*",
+        default=[*THUMBNAILS, *CANVASES, *SAME_JOB, *ALONE],
+        metavar="WORKFLOW",
     )
     parser.add_argument("--out", type=Path, default=WORKFLOWS, help="folder to write")
     given = parser.parse_args()
@@ -111,6 +117,8 @@ def main() -> None:
     run_ones = [name for name in given.workflows if name in THUMBNAILS]
     if run_ones:
         make_by_running(run_ones, given.out)
+    if canvases := [name for name in given.workflows if name in CANVASES]:
+        make_of_canvases(canvases, given.out)
     needs = {name: workflow.needs for name, workflow in described().items()}
     for name in given.workflows:
         if name in SAME_JOB:
@@ -137,6 +145,17 @@ def make_by_running(names: list[str], out: Path) -> None:
             large = _part(pictures[thumbnail.large], thumbnail.part)
             page = compose(small, (thumbnail.large, large))
             save(page, out / f"{name}.jpg", name)
+
+
+def make_of_canvases(names: list[str], out: Path) -> None:
+    """Run these workflows from ComfyUI's page, and write what a part of it shows then."""
+    from make_graphs import empty_canvas, photograph  # the one that needs a browser
+
+    with empty_canvas() as canvas:
+        for name in names:
+            page = _part(photograph(canvas, name), CANVASES[name])
+            size = (round(HEIGHT * page.width / page.height), HEIGHT)
+            save(page.resize(size, Image.Resampling.LANCZOS), out / f"{name}.jpg", name)
 
 
 def save(page: Image.Image, path: Path, workflow: str) -> None:
