@@ -33,6 +33,8 @@ ROOM = {
     "VisageMosaicCompose": (250, 460),
     "VisagePixelBlend": (260, 420),
     "VisageTradeoff": (260, 430),
+    "VisageTrainFaceEdit": (240, 680),
+    "VisageTrainFastStyle": (240, 450),
 }
 MIN_WIDTH = 220  # of nodes with widgets, so that their values can be read
 # The choices of a multiple choice open in a list of their own.
@@ -111,7 +113,10 @@ class Layout:
 
 def layouts(workflow: Workflow, spacing: Mapping[str, str] = ROOMY) -> Iterator[Layout]:
     """Several layouts of a workflow. Raises FileNotFoundError without Node.js or elkjs."""
-    sizes = {node.id: FOLDED if node.folded else size_of(node.kind) for node in workflow.nodes}
+    sizes = {
+        node.id: FOLDED if node.folded else size_of(node.kind, node.height)
+        for node in workflow.nodes
+    }
     graph = _graph(workflow, sizes)
     options = [
         {
@@ -172,13 +177,14 @@ def _with_corners(start: dict, bends: list, end: dict) -> list[tuple[int, int]]:
     return points[1:-1]
 
 
-def size_of(kind: str) -> tuple[int, int]:
+def size_of(kind: str, height_wanted: int = 0) -> tuple[int, int]:
     """Width and height of a node of this class without its title bar."""
     width, height = known_classes()[kind]["size"]
     least_width, least_height = ROOM.get(kind, (0, 0))
     if any(declared[0] in WIDGETS for declared in declared_inputs(kind).values()):
         least_width = max(least_width, MIN_WIDTH)
-    return max(width, least_width), max(SHORTER.get(kind, height), least_height)
+    height = max(SHORTER.get(kind, height), least_height, height_wanted)
+    return max(width, least_width), height
 
 
 def _note_on_top(workflow: Workflow, columns: list, positions: dict) -> tuple[tuple, tuple]:

@@ -8,6 +8,7 @@ from typing import Any
 from ..builder.graph import Node, Output, Workflow
 
 STARTER = "starter (built in)"
+CURVE = 290  # height in pixels of Plot Loss Graph with its picture
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..builder.graph import Workflow
-from .parts import BASE_STARTER
+from .parts import BASE_STARTER, CURVE
 
 NOTE = """\
 Fine-tunes the face editor: the model's cross-attention K and V projections and the text
@@ -46,6 +46,12 @@ def workflows() -> list[Workflow]:
             validate_every=0,
         )
     with flow.column("3 · Look"):
-        flow.add("LossGraphNode", "Loss curve", loss=train["loss"], filename_prefix="visage_loss")
+        flow.add(
+            "LossGraphNode",
+            "Loss curve",
+            height=CURVE,
+            loss=train["loss"],
+            filename_prefix="visage_loss",
+        )
         flow.add("PreviewAny", "File", source=train["file"])
     return [flow]
