@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -30,6 +31,8 @@ def workflow(server, tmp_path):
                 inputs["image"] = server.upload(small)
             if node["class_type"] == "VisageNeuralStyle":
                 inputs.update(steps=1, coarsest=0.6)
+            if node["class_type"] == "VisageTrainFastStyle":
+                inputs.update(steps=2, size=64)
         return prompt
 
     return load
@@ -49,6 +52,35 @@ def test_paints(server, workflow, name, result):
     painted = picture(server, server.run(prompt), prompt, result)
     assert painted.shape == (SIDE, SIDE, 3)
     assert painted.std() > 10
+
+
+def test_a_style_is_learned_plotted_and_used_at_once(server, workflow):
+    prompt = workflow("train_fast_style")
+    steps = []
+    outputs = server.run(prompt, lambda title, step, total: steps.append((title, step, total)))
+    assert ("Train", 2, 2) in steps
+    assert picture(server, outputs, prompt, "Result").shape == (SIDE, SIDE, 3)
+    assert outputs[node_titled(prompt, "Loss curve")[0]]["images"]
+    (file,) = outputs[node_titled(prompt, "File")[0]]["text"]
+    info = server.get("/object_info/VisageLoadFastStyle")["VisageLoadFastStyle"]
+    assert file in info["input"]["required"]["file"][1]["options"]
+
+
+def test_an_interrupted_training_is_kept_and_used(server, workflow):
+    prompt = workflow("train_fast_style")
+    node_titled(prompt, "Train")[1]["inputs"].update(steps=5000, name="interrupted")
+    asked = []
+
+    def interrupt(title, step, total):
+        if total == 5000 and not asked:
+            asked.append(step)
+            request = Request(server.url + "/interrupt", data=b"{}", method="POST")  # noqa: S310
+            urlopen(request).close()  # noqa: S310
+
+    outputs = server.run(prompt, interrupt)
+    assert asked
+    assert picture(server, outputs, prompt, "Result").shape == (SIDE, SIDE, 3)
+    assert outputs[node_titled(prompt, "File")[0]]["text"] == ["interrupted.safetensors"]
 
 
 def test_the_person_stays_bit_for_bit(server, workflow):

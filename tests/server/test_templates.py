@@ -37,6 +37,7 @@ FEW_STEPS = {
     ("VisageInvert", "inversion_steps"): 50,
     ("VisageTrainStyleLora", "steps"): 3,
     ("VisageTrainFaceEdit", "steps"): 3,
+    ("VisageTrainFastStyle", "steps"): 3,
 }
 TIMEOUT = 1200  # seconds; they take a tenth of it
 

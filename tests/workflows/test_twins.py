@@ -17,6 +17,8 @@ ROOM = {
     "VisageTradeoff": 430,
     "VisageMosaicCompose": 460,
     "VisageCompare": 500,
+    "VisageTrainFaceEdit": 674,
+    "VisageTrainFastStyle": 442,
 }
 NOTES = ("Note", "MarkdownNote")
 BYPASSED = 4
@@ -50,6 +52,8 @@ def widget_values(node: dict) -> list:
         del values[2]  # as above
     if node["type"] == "VisageNeuralStyle":
         del values[15]  # as above
+    if node["type"] == "VisageTrainFastStyle":
+        del values[7]  # as above
     if node["type"] == "LoadImage":
         del values[1]  # the upload button
     linked = {slot["name"] for slot in node["inputs"] if "widget" in slot}
