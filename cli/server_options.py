@@ -21,14 +21,14 @@ def server_options(out: str) -> argparse.ArgumentParser:
         metavar="TITLE",
         help="the node that takes the pictures of --input (default: Picture, or the only one)",
     )
-    servers = parent.add_argument(
+    parent.add_argument(
         "--server",
         nargs="+",
         action=_Servers,
+        workflow=workflow,
         metavar="URL",
         help=f"ComfyUI servers that share the work (default: {DEFAULT_SERVER})",
     )
-    servers.workflow = workflow
     parent.add_argument(
         "--out", type=Path, default=Path(out), metavar="DIR", help="folder to write"
     )
@@ -60,7 +60,9 @@ class _OneWorkflow(argparse.Action):
 class _Servers(argparse.Action):
     """Adds servers. The workflow may follow them: a .json file is no server."""
 
-    workflow: argparse.Action
+    def __init__(self, *args: Any, workflow: argparse.Action, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.workflow = workflow
 
     def __call__(
         self,
