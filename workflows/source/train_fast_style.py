@@ -18,7 +18,7 @@ This run goes on from a built-in style for a minute: that gives the painting's c
 outlines, and only a hint of its strokes.
 
 For a style to keep
-· Train: 5000 steps and more, some ten minutes on a CPU; and for images a batch of many
+· Train: 5000 steps and more, a quarter of an hour on a CPU; and for images a batch of many
 photographs, so that it does for any.
 · Start: a built-in style with outlines that you like. Without the link it begins with nothing
 and needs 2000 steps.
