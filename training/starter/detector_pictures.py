@@ -20,6 +20,8 @@ MIN_FACE, MAX_FACE = 14.0, 84.0
 MIRRORED = [1, 0, 2, 4, 3]
 MAX_STORED = 128.0
 """Size in pixels of the largest face in a stored photograph; larger ones are shrunk."""
+TIMES = {"profile": 4, "quarter": 2}
+"""How often a photograph is in the set by its label `pose`: few heads are turned."""
 _IRISES_NOSE_MOUTH = (468, 473, 1, 61, 291)
 
 
@@ -62,7 +64,9 @@ def scene_layers(scenes: SceneSet) -> list[Layer]:
 
 
 def photograph_layers(people: list[tuple[Photograph, np.ndarray]]) -> list[Layer]:
-    """Each photograph with a plausible face as a layer; the photographs come with label maps."""
+    """Each photograph with a plausible face as a layer, turned heads several times (`TIMES`); the
+    photographs come with label maps.
+    """
     layers = []
     for photograph, labels in people:
         good = [k for k in range(len(photograph.boxes)) if is_plausible(photograph, k)]
@@ -79,15 +83,14 @@ def photograph_layers(people: list[tuple[Photograph, np.ndarray]]) -> list[Layer
         seen = np.array([1.0] * len(good) + [0.0] * len(unsure), np.float32)
         marks = np.zeros((len(boxes), 5, 2), np.float32)
         marks[: len(good)] = points[good][:, list(_IRISES_NOSE_MOUTH)]
-        layers.append(
-            Layer(
-                cv2.resize(photograph.image, size, interpolation=cv2.INTER_AREA),
-                cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST) > 0,
-                boxes * shrink,
-                marks * shrink,
-                seen,
-            )
+        shown = Layer(
+            cv2.resize(photograph.image, size, interpolation=cv2.INTER_AREA),
+            cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST) > 0,
+            boxes * shrink,
+            marks * shrink,
+            seen,
         )
+        layers += [shown] * TIMES.get(photograph.labels.get("pose", ""), 1)
     return layers
 
 

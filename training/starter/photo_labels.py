@@ -53,6 +53,8 @@ _SIDE = 256
 _FEW = 300
 _CLEAR = 2.0
 _CONTEXTS = (0.6, 1.4)
+# Hair above this fraction of the oval's height, counted from the brows, is no forehead.
+_HAIRLINE = 0.45
 
 
 def polygon(landmarks: np.ndarray, indices: str) -> np.ndarray:
@@ -93,14 +95,17 @@ def face_map(photograph: Photograph) -> np.ndarray:
     return labels
 
 
-def _above_brows(points: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Where [H, W] the forehead may be above the oval, which ends below most hairlines."""
+def _above_brows(points: np.ndarray, height: int, width: int, highest: float = 0.6) -> np.ndarray:
+    """Where [H, W] the forehead may be above the oval, which ends below most hairlines.
+
+    `highest` is a fraction of the oval's height, counted from the brows.
+    """
     up = points[10] - points[152]
     rows, columns = np.mgrid[:height, :width]
     line = points[list(_BROW_LINE)].mean(0)
     along = ((columns - line[0]) * up[0] + (rows - line[1]) * up[1]) / (up @ up)
     across = ((columns - line[0]) * up[1] - (rows - line[1]) * up[0]) / (up @ up)
-    return (along > 0) & (along < 0.6) & (np.abs(across) < 0.6)
+    return (along > 0) & (along < highest) & (np.abs(across) < 0.6)
 
 
 def _eye_region(points: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -209,15 +214,21 @@ def pseudo_map(photograph: Photograph, probabilities: np.ndarray, sure: float = 
     result = np.where((known >= NOT_FACE) & (told != IGNORE), told, known)
     result[(known == ANY_FACE) & (probability > 0.6)] = class_index("glasses")
     covered = cv2.resize(p[hair] + p[hat], (width, height)) > 0.8
+    above = _forehead(photograph)
     # A fringe or the brim of a hat may cover the oval.
-    forehead = (known == class_index("skin")) & _forehead(photograph)
-    result[forehead & covered] = IGNORE
-    return with_fringe(photograph.image, result.astype(np.uint8), forehead)
+    inside = (known == class_index("skin")) & above
+    result[inside & covered] = IGNORE
+    # Most foreheads go on above the oval, where the teacher takes them for hair at times.
+    beyond = above & (known >= NOT_FACE) & np.isin(result, (hair, IGNORE))
+    return with_fringe(photograph.image, result.astype(np.uint8), inside | beyond)
 
 
 def with_fringe(image: np.ndarray, labels: np.ndarray, forehead: np.ndarray) -> np.ndarray:
-    """Label the forehead [H, W] as hair where its colour is the hair's, IGNORE where unclear."""
-    hair = labels == class_index("hair")
+    """Label the forehead [H, W] as hair or skin by its colour, IGNORE where that is unclear.
+
+    The colours of hair and skin are those outside the forehead.
+    """
+    hair = (labels == class_index("hair")) & ~forehead
     skin = (labels == class_index("skin")) & ~forehead
     if min(hair.sum(), skin.sum()) < _FEW or not forehead.any():
         return labels
@@ -227,7 +238,7 @@ def with_fringe(image: np.ndarray, labels: np.ndarray, forehead: np.ndarray) -> 
     result[forehead] = np.where(
         likelier > _CLEAR,
         class_index("hair"),
-        np.where(likelier > -_CLEAR, IGNORE, result[forehead]),
+        np.where(likelier > -_CLEAR, IGNORE, class_index("skin")),
     )
     return result
 
@@ -249,7 +260,7 @@ def _forehead(photograph: Photograph) -> np.ndarray:
     where = np.zeros((height, width), bool)
     for face in range(len(photograph.boxes)):
         if is_plausible(photograph, face):
-            where |= _above_brows(photograph.landmarks[face], height, width)
+            where |= _above_brows(photograph.landmarks[face], height, width, _HAIRLINE)
     return where
 
 

@@ -122,3 +122,18 @@ def test_a_fringe_over_the_forehead_is_hair_by_its_colour():
     assert (found[~forehead] == labels[~forehead]).all()
     # Without hair that is known there is nothing to compare with.
     assert (with_fringe(image[24:], labels[24:], forehead[24:]) == labels[24:]).all()
+
+
+def test_a_forehead_above_the_oval_that_the_teacher_took_for_hair_is_skin_by_its_colour(photograph):
+    hair = class_index("hair")
+    # Hair down to row 4, then a forehead of the face's colour; the oval begins at row 28.
+    image = np.full((SIZE, SIZE, 3), 200, np.uint8)
+    image[:5] = 40
+    image = np.clip(image + np.random.default_rng(0).normal(0, 5, image.shape), 0, 255)
+    told = np.zeros((len(CLASSES), 256, 256), np.float32)
+    told[hair, :80] = 1
+    told[class_index("background"), 80:] = 1
+    shown = Photograph(**{**vars(photograph), "image": image.astype(np.uint8)})
+    labels = pseudo_map(shown, told)
+    assert (labels[24:28, 60:68] == class_index("skin")).all()
+    assert (labels[:3, 10:118] == hair).mean() > 0.9
