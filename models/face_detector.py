@@ -25,6 +25,8 @@ from .starter_files import starter_file
 STRIDE = 8
 MIN_FACE = 24
 """Pixels of the smallest face that is looked for, unless the caller says otherwise."""
+TOLERANCE = 0.75
+"""A box may be as much smaller than the smallest face that is looked for."""
 SCORE = 0.4
 OUTPUTS = 15
 """One score, four numbers of the box, ten of the landmarks."""
@@ -151,6 +153,8 @@ class FaceDetector(ManagedNetwork):
         boxes, scores, landmarks = (
             torch.cat(p).to(picture.device) for p in zip(*parts, strict=True)
         )
+        large = boxes[:, 2:].prod(1).sqrt() >= TOLERANCE * smallest
+        boxes, scores, landmarks = boxes[large], scores[large], landmarks[large]
         kept = suppress(boxes, scores)
         return Detections(boxes[kept], scores[kept], landmarks[kept])
 

@@ -57,8 +57,8 @@ _FEATURES = (
 )
 
 # The minimum detector score of a candidate, and the score from which it needs no parser.
-CANDIDATE_SCORE = 0.5
-CERTAIN_SCORE = 0.8
+CANDIDATE_SCORE = 0.4
+CERTAIN_SCORE = 0.7
 # The minimum score in a turned picture.
 TURNED_SCORE = 0.7
 # The picture's longer side divided by the size of the smallest face.

@@ -21,17 +21,18 @@ EYES_NOSE_MOUTH = torch.tensor([[-8.0, -6], [8, -6], [0, 2], [-6, 9], [6, 9]])
 
 
 class BrightSquares(torch.nn.Module):
-    """Stands in for a trained network: a face wherever a cell is bright, 32 px wide."""
+    """Stands in for a trained network: a face of `side` pixels wherever a cell is bright."""
 
-    def __init__(self):
+    def __init__(self, side=32):
         super().__init__()
+        self.side = side
         self.weight = torch.nn.Parameter(torch.zeros(1))
 
     def forward(self, pixels):
         bright = torch.nn.functional.avg_pool2d(pixels.mean(1, keepdim=True), STRIDE)
         outputs = torch.zeros(len(pixels), OUTPUTS, *bright.shape[2:])
         outputs[:, :1] = bright * 8
-        outputs[:, 3:5] = math.log(32 / STRIDE)
+        outputs[:, 3:5] = math.log(self.side / STRIDE)
         outputs[:, 5:] = (EYES_NOSE_MOUTH / STRIDE).flatten()[:, None, None]
         return outputs
 
@@ -48,6 +49,14 @@ def test_a_face_is_found_where_it_is():
     assert torch.allclose(found.boxes[0], torch.tensor([44.0 - 16, 28 - 16, 32, 32]), atol=1e-4)
     # The middle of the cell is between pixels 43 and 44.
     assert torch.allclose(found.landmarks[0], EYES_NOSE_MOUTH + torch.tensor([43.5, 27.5]))
+
+
+@pytest.mark.parametrize(("side", "count"), [(20, 1), (16, 0)])
+def test_boxes_far_below_the_smallest_face_are_left_out(side, count):
+    image = black(40, 56)
+    image[0, 16:24, 24:32] = 1
+    (found,) = FaceDetector(BrightSquares(side), "fake").find(image, smallest=24)
+    assert len(found.scores) == count
 
 
 def test_a_large_face_is_found_in_a_smaller_copy_of_the_picture():

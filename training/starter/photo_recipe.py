@@ -17,7 +17,6 @@ from ...engines.diffusers import DiffusersEngine
 from ...models.adain import save_pair
 from ...models.face_detector import load_face_detector
 from ...models.face_edit import read_face_edit, write_face_edit
-from ...models.face_embedder import load_face_embedder
 from ...models.face_parser import load_face_parser
 from ...models.starter_files import starter_file
 from .adain import train_adain
@@ -26,21 +25,13 @@ from .export import write_network
 from .face_detector import train_face_detector
 from .face_parser import train_face_parser
 from .photo_decoder import Sources, train_photo_decoder
-from .photo_embedder import train_photo_embedder
 from .photo_labels import label_maps
 from .photo_unet import Pictures, train_photo_unet
 from .photo_views import face_maps
 from .photographs import Photograph, Split, read_photographs, read_picture
 from .scenes import load_scenes, render_scenes
 
-PHOTO_STAGES = (
-    "photo_decoder",
-    "photo_unet",
-    "photo_parser",
-    "photo_detector",
-    "photo_embedder",
-    "photo_adain",
-)
+PHOTO_STAGES = ("photo_decoder", "photo_unet", "photo_parser", "photo_detector", "photo_adain")
 MAX_PAINTING = 640
 # Number of held-out photographs for the learning curve.
 MEASURED = 32
@@ -172,16 +163,6 @@ class PhotoRecipe:
         arguments = (settings, self.seed, self.drawings, scenes, self.work)
         return train_face_detector(*arguments, self.labelled, start)
 
-    @cached_property
-    def photo_embedder(self):
-        settings = self.settings["photo_embedder"]
-        arguments = (self.work / "people", "train", settings["drawings"])
-        render_set(*arguments, settings["drawn_size"])
-        drawn = load_set(*arguments)
-        photographs = read_photographs(self.photos, "train")
-        start = load_face_embedder(starter_file("face_embedder", self.start))
-        return train_photo_embedder(settings, self.seed, drawn, photographs, start, self.work)
-
     def export(self, out: Path) -> Path:
         """Write the starter with the newly trained networks to `out`, which must not exist yet.
 
@@ -206,7 +187,6 @@ class PhotoRecipe:
             size = str(self.settings["photo_parser"]["input_size"])
             write_network(self.photo_parser, "face_parser", folder, {"visage.input_size": size})
             write_network(self.photo_detector, "face_detector", folder, {})
-            write_network(self.photo_embedder, "face_embedder", folder, {})
             self._write_face_edit(folder)
             if (self.work / "adain.pt").exists():
                 save_pair(self.photo_adain, folder / "adain" / "model.safetensors", overwrite=True)

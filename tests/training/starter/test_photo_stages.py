@@ -13,7 +13,6 @@ from visage.models.bisenet import BiSeNet
 from visage.models.face_classes import CLASSES
 from visage.models.face_detector import DetectorNetwork, load_face_detector
 from visage.models.face_edit import FaceEditWeights, read_face_edit
-from visage.models.face_embedder import EmbedderNetwork, load_face_embedder
 from visage.models.face_parser import load_face_parser
 from visage.models.starter_files import STARTER, starter_file
 from visage.training.precision import pick_device
@@ -313,8 +312,6 @@ def test_an_export_holds_the_new_parts_and_the_old_rest(tmp_path, monkeypatch):
     parser, detector = BiSeNet(width=4, refine=4), DetectorNetwork((4, 4, 4), blocks=1)
     monkeypatch.setattr(PhotoRecipe, "photo_parser", parser)
     monkeypatch.setattr(PhotoRecipe, "photo_detector", detector)
-    embedder = EmbedderNetwork((4, 4, 4, 4), dimensions=8)
-    monkeypatch.setattr(PhotoRecipe, "photo_embedder", embedder)
     out = recipe.export(tmp_path / "out")
     made, old = DiffusersEngine.load(out), DiffusersEngine.load()
     assert torch.allclose(made.unet.conv_in.bias, old.unet.conv_in.bias + 1, atol=1e-2)
@@ -324,9 +321,6 @@ def test_an_export_holds_the_new_parts_and_the_old_rest(tmp_path, monkeypatch):
     assert written.input_size == 256 and written.network.refine is not None
     head = load_face_detector(starter_file("face_detector", out)).network.head.weight
     assert torch.allclose(head, detector.head.weight, atol=1e-3)
-    assert (
-        load_face_embedder(starter_file("face_embedder", out)).network.project[0].out_features == 8
-    )
     digest = hashlib.sha256(starter_file("unet", out).read_bytes()).hexdigest()
     edit = read_face_edit(starter_file("face_edit", out))
     assert edit.metadata["visage.base_sha256"] == digest
