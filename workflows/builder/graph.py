@@ -43,7 +43,7 @@ class Node:
     inputs: dict[str, Any]
     bypass: bool
     folded: bool = False
-    height: int = 0
+    grown_height: int = 0
 
     def __getitem__(self, name: str) -> Output:
         names = known_classes()[self.kind]["output_name"]
@@ -88,12 +88,12 @@ class Workflow:
         id: int | None = None,
         bypass: bool = False,
         folded: bool = False,
-        height: int = 0,
+        grown_height: int = 0,
         **inputs: Any,
     ) -> Node:
         """A node in the current column. Without `id` it is one more than the last node's. A folded
-        one shows its title alone until it is clicked. One that grows when it has run needs a least
-        height in pixels, where its class has none (`layout.ROOM`).
+        one shows its title alone until it is clicked. One that grows when it has run gets at
+        least `grown_height` pixels, where its class has no room in `layout.ROOM`.
 
         Raises ValueError for a class, an input or an output that there is not, a title that is
         taken, or a value that is missing.
@@ -112,7 +112,7 @@ class Workflow:
             raise ValueError(f"{self.name}: {title} stands in no column")
         given = {name: _output(value) for name, value in inputs.items()}
         complete = self._complete(kind, title, given)
-        node = Node(number, kind, title, self.current, complete, bypass, folded, height)
+        node = Node(number, kind, title, self.current, complete, bypass, folded, grown_height)
         self.nodes.append(node)
         return node
 

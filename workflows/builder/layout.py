@@ -114,7 +114,7 @@ class Layout:
 def layouts(workflow: Workflow, spacing: Mapping[str, str] = ROOMY) -> Iterator[Layout]:
     """Several layouts of a workflow. Raises FileNotFoundError without Node.js or elkjs."""
     sizes = {
-        node.id: FOLDED if node.folded else size_of(node.kind, node.height)
+        node.id: FOLDED if node.folded else size_of(node.kind, node.grown_height)
         for node in workflow.nodes
     }
     graph = _graph(workflow, sizes)

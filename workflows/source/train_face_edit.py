@@ -49,7 +49,7 @@ def workflows() -> list[Workflow]:
         flow.add(
             "LossGraphNode",
             "Loss curve",
-            height=CURVE,
+            grown_height=CURVE,
             loss=train["loss"],
             filename_prefix="visage_loss",
         )
