@@ -9,7 +9,7 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..engines.comfyui.memory import fingerprint
-from ..engines.comfyui.progress import LearningProgress, Progress, ended_by_user
+from ..engines.comfyui.progress import LearningProgress, Progress, ended_by_user, loss_map
 from ..models import registry
 from ..models.fast_style import built_in_styles, load_fast_style
 from ..models.user_input import passes
@@ -228,7 +228,7 @@ class VisageTrainFastStyle(io.ComfyNode):
         pictures = list(split_alpha(as_image(images, "images"))[0])
         network, _ = train_fast_style(painting, pictures, settings, watch, start)
         save_fast_style(network, path, name)
-        return io.NodeOutput(network, path.name, {"loss": progress.losses}, ui=progress.ui())
+        return io.NodeOutput(network, path.name, loss_map(progress.losses), ui=progress.ui())
 
 
 def _file(name: str) -> Path:

@@ -8,7 +8,7 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..engines.comfyui.progress import LearningProgress, ended_by_user
+from ..engines.comfyui.progress import LearningProgress, ended_by_user, loss_map
 from ..models import registry
 from ..models.model_kinds import KINDS
 from ..models.user_input import read_numbers
@@ -226,7 +226,7 @@ class VisageNeuralStyle(io.ComfyNode):
         painted, losses = paint_batch(
             frames, styles, painter, settings, kept, batch == BATCHES[0], watch
         )
-        return io.NodeOutput(painted.cpu(), {"loss": losses}, ui=progress.ui())
+        return io.NodeOutput(painted.cpu(), loss_map(losses), ui=progress.ui())
 
 
 def _painter(

@@ -8,7 +8,7 @@ from ..engines.comfyui.branches import into_model
 from ..engines.comfyui.gradients import PRECISIONS
 from ..engines.comfyui.lora import trainable_lora
 from ..engines.comfyui.native_size import chosen_size
-from ..engines.comfyui.progress import LearningProgress, stop_if_interrupted
+from ..engines.comfyui.progress import LearningProgress, loss_map, stop_if_interrupted
 from ..training.style_lora import (
     StyleLoraSettings,
     style_latents,
@@ -130,7 +130,7 @@ class VisageTrainStyleLora(io.ComfyNode):
             stop_if_interrupted()
 
         lora, losses = train_style_lora(latents, trainable, settings, watch)
-        return io.NodeOutput(lora.tensors(), {"loss": losses}, ui=progress.ui())
+        return io.NodeOutput(lora.tensors(), loss_map(losses), ui=progress.ui())
 
 
 NODES: list[type[io.ComfyNode]] = [VisageTrainStyleLora]

@@ -11,7 +11,7 @@ from comfy_api.latest import io
 
 from ..engines.comfyui.face_edit import apply_face_edit
 from ..engines.comfyui.native_size import chosen_size
-from ..engines.comfyui.progress import LearningProgress, Progress, stop_if_interrupted
+from ..engines.comfyui.progress import LearningProgress, Progress, loss_map, stop_if_interrupted
 from ..engines.comfyui.training import make_trainable
 from ..models import registry
 from ..models.face_edit import read_face_edit, read_lora_part
@@ -234,7 +234,7 @@ class VisageTrainFaceEdit(io.ComfyNode):
             apply_face_edit(model, weights, 1.0),
             adapter,
             read_lora_part(file),
-            {"loss": shown.losses},
+            loss_map(shown.losses),
             file.name,
             ui=shown.ui(),
         )

@@ -5,6 +5,8 @@ Importable only inside ComfyUI.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import comfy.model_management
 import comfy.utils
 from PIL import Image
@@ -61,6 +63,18 @@ class LearningProgress:
     def ui(self) -> dict:
         """The data that the node's panel shows after the run."""
         return self.report.ui(self.losses)
+
+
+def loss_map(losses: Sequence[float]) -> dict[str, list[float]]:
+    """A LOSS_MAP for ComfyUI's Loss Graph, which divides by the range of the losses.
+
+    A run that was interrupted at its first step has one loss; it, or equal ones, are followed by
+    one that differs by less than anyone can see.
+    """
+    shown = list(losses) or [0.0]
+    if min(shown) == max(shown):
+        shown.append(shown[-1] * (1 + 1e-6) + 1e-12)
+    return {"loss": shown}
 
 
 def show(

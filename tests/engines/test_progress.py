@@ -128,6 +128,19 @@ def test_losses_go_to_the_curve_and_steps_to_the_bar(progress, bars, heard):
     assert shown.ui() == {"loss_curve": [{"steps": 2, "points": [[1, 0.5], [2, 0.25]]}]}
 
 
+@pytest.mark.parametrize("losses", [[], [0.5], [0.25, 0.25], [0.0], [0.5, 0.25]])
+def test_comfyuis_graph_draws_every_map_of_losses(comfy, progress, losses, monkeypatch, tmp_path):
+    from comfy_extras.nodes_train import LossGraphNode
+
+    shown = progress.loss_map(losses)
+    assert shown["loss"][: len(losses)] == losses
+    assert len(losses) < 2 or losses[0] == losses[1] or shown["loss"] == losses
+    graph = LossGraphNode()
+    monkeypatch.setattr(graph, "output_dir", str(tmp_path))
+    graph.plot_loss(shown, "loss")
+    assert list(tmp_path.iterdir())
+
+
 def test_the_stages_of_the_running_node_are_told(comfy, heard):
     from comfy_execution.utils import CurrentNodeContext
     from visage.engines.comfyui.stages import tell_stages
