@@ -60,7 +60,7 @@ def test_an_interrupt_keeps_what_is_learned(nodes):
 
     comfy.model_management.interrupt_current_processing(True)
     _, file, loss = train(nodes, steps=50)
-    assert loss["loss"] == pytest.approx([loss["loss"][0]] * 2)
+    assert loss["loss"] == pytest.approx([loss["loss"][0]] * 2, rel=1e-4)
     assert nodes.VisageLoadFastStyle.execute(file).args[0]
 
 

@@ -54,7 +54,7 @@ def test_an_interrupt_keeps_the_picture_so_far_and_lets_the_graph_go_on(
     paint, pictures, interrupted
 ):
     painted, loss = paint(*pictures)
-    assert loss["loss"] == pytest.approx([loss["loss"][0]] * 2)
+    assert loss["loss"] == pytest.approx([loss["loss"][0]] * 2, rel=1e-4)
     assert not torch.equal(painted[0], pictures[0][0])
     assert torch.equal(painted[1], pictures[0][1])
     assert not interrupted.processing_interrupted()
