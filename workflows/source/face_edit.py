@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..builder.graph import Workflow
+from ..builder.graph import Node, Workflow
 from .parts import (
     BASE_SD15_INPAINTING,
     BASE_SDXL_INPAINTING,
@@ -73,7 +73,11 @@ def workflows() -> list[Workflow]:
     face_edit(starter, BASE_STARTER, TAN, "", mode="tone")
     recolour = Workflow("recolour_hair", RECOLOUR_NOTE)
     prompt = "a portrait of a woman with red hair"
-    face_edit(recolour, BASE_STARTER, prompt, "", mode="tone", softness=FOR_HAIR, parts=["hair"])
+    recoloured = face_edit(
+        recolour, BASE_STARTER, prompt, "", mode="tone", softness=FOR_HAIR, parts=["hair"]
+    )
+    # All of the hair's surroundings are seen, so that it gets one colour.
+    recoloured.inputs["context"] = 1.6
     made = [starter, recolour]
     for base, note in ((BASE_SD15_INPAINTING, SD15_NOTE), (BASE_SDXL_INPAINTING, SDXL_NOTE)):
         flow = Workflow(f"face_edit{base.suffix}", NOTE + note, needs=base.name)
@@ -90,8 +94,10 @@ def face_edit(
     mode: str = "linear",
     softness: Mapping[str, float] = FOR_FACES,
     **choice: Any,
-) -> None:
+) -> Node:
     """Fine-tuned weights belong to the starter; for a checkpoint their nodes are bypassed.
+
+    Returns the node that crops the faces.
 
     `mode` is Pixel Blend's, `softness` are inputs of Soft Mask, `choice` of Face Mask.
     """
@@ -118,3 +124,4 @@ def face_edit(
         prompts, adapter, skipped = (positive, unwanted), tuned["adapter"], not base.is_starter
         decoded = painted_faces(flow, tuned, model, prompts, mask, crops, adapter, bypass=skipped)
     kept_elsewhere(flow, picture, decoded, crops, soft, flow.name.removesuffix(base.suffix), mode)
+    return crops
