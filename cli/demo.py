@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from ..headless.client import ComfyServer
+    from ..techniques.face_edit import FaceEditSettings
 
 WORKFLOWS = Path(__file__).resolve().parent.parent / "workflows" / "api"
 PORTRAIT = 3
@@ -199,7 +200,7 @@ def _diffusers_editor() -> Editor:
     from ..models.face_parser import load_face_parser
     from ..models.picture_files import read_picture
     from ..models.starter_files import starter_file
-    from ..techniques.face_edit import FaceEditSettings, edit_faces
+    from ..techniques.face_edit import edit_faces
     from ..techniques.text_adapter import FaceAwareTextAdapter
 
     weights = read_face_edit(starter_file("face_edit"))
@@ -209,15 +210,9 @@ def _diffusers_editor() -> Editor:
 
     def edit(picture: Path, prompt: dict) -> Edited:
         text = node_titled(prompt, "Prompt")[1]["inputs"]["text"]
-        parts = node_titled(prompt, "Face mask")[1]["inputs"]["parts"]
-        soft = node_titled(prompt, "Soft mask")[1]["inputs"]
-        mode = node_titled(prompt, "Pixel blend")[1]["inputs"]["mode"]
         image = torch.from_numpy(np.array(read_picture(picture))).float().unsqueeze(0) / 255
         progress = partial(_show_progress, "Sampler")
-        # The technique's defaults are the shipped workflows', except for these settings.
-        settings = FaceEditSettings(
-            parts=tuple(parts.split(", ")), sigma=soft["sigma"], grow=soft["grow"], blend_mode=mode
-        )
+        settings = _settings_of(prompt)
         result = edit_faces(image, text, engine, parser, settings, adapter, progress)
         pictures = {"overlay": result.overlay, "raw": result.edited, "blended": result.blended}
         return Edited(
@@ -226,6 +221,23 @@ def _diffusers_editor() -> Editor:
         )
 
     return edit
+
+
+def _settings_of(prompt: dict) -> FaceEditSettings:
+    """What a shipped workflow sets; the technique's defaults are what these workflows share."""
+    from ..techniques.face_edit import FaceEditSettings
+
+    mask, soft, crops, blend = (
+        node_titled(prompt, title)[1]["inputs"]
+        for title in ("Face mask", "Soft mask", "Crop faces", "Pixel blend")
+    )
+    return FaceEditSettings(
+        parts=tuple(mask["parts"].split(", ")),
+        sigma=soft["sigma"],
+        grow=soft["grow"],
+        context=crops["context"],
+        blend_mode=blend["mode"],
+    )
 
 
 def _show_progress(title: str, step: int, steps: int) -> None:

@@ -107,6 +107,19 @@ def test_a_prompt_is_no_markup(tmp_path):
 
 
 @pytest.mark.parametrize("name", list(demo.EDITS))
+def test_the_diffusers_engine_has_the_settings_of_the_workflow(name):
+    prompt = json.loads((demo.WORKFLOWS / f"{demo.EDITS[name]}.json").read_text(encoding="utf-8"))
+    settings = demo._settings_of(prompt)
+    told = {}
+    for title in ("Soft mask", "Crop faces", "Soft inpaint", "Sampler"):
+        inputs = demo.node_titled(prompt, title)[1]["inputs"]
+        told |= {key: value for key, value in inputs.items() if not isinstance(value, list)}
+    shared = {key: value for key, value in vars(settings).items() if key in told}
+    assert {"sigma", "grow", "context", "size", "mask_mode", "steps"} <= shared.keys()
+    assert shared == {key: told[key] for key in shared}
+
+
+@pytest.mark.parametrize("name", list(demo.EDITS))
 @pytest.mark.slow
 def test_the_diffusers_engine_leaves_the_background_as_it_was(name, tmp_path):
     """The real models; what is saved equals the input wherever the mask does not reach."""

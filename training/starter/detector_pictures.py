@@ -211,7 +211,7 @@ def _ground(
 ) -> Layer:
     """A picture without faces: a photograph, at times with clutter and parts of faces in it."""
     size = recipe["input_size"]
-    if rng.random() < 0.5:
+    if rng.random() < recipe["clutter"]:
         image = _beside_faces(people[rng.integers(len(people))], size, rng)
     else:
         image = _photograph(photos, size, rng)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..builder.graph import Node, Workflow
+from ..builder.graph import Workflow
 from .parts import (
     BASE_SD15_INPAINTING,
     BASE_SDXL_INPAINTING,
@@ -65,6 +65,8 @@ UNWANTED = "blurry, deformed, cartoon"
 # In percent of the face. Hair lies against a background that must not take its colour.
 FOR_FACES = {"grow": 4}
 FOR_HAIR = {"grow": 0, "sigma": 6}
+# All of the hair's surroundings are in the crop, so that it gets one colour.
+FACE_CONTEXT, HAIR_CONTEXT = 0.8, 1.6
 
 
 def workflows() -> list[Workflow]:
@@ -73,11 +75,7 @@ def workflows() -> list[Workflow]:
     face_edit(starter, BASE_STARTER, TAN, "", mode="tone")
     recolour = Workflow("recolour_hair", RECOLOUR_NOTE)
     prompt = "a portrait of a woman with red hair"
-    recoloured = face_edit(
-        recolour, BASE_STARTER, prompt, "", mode="tone", softness=FOR_HAIR, parts=["hair"]
-    )
-    # All of the hair's surroundings are seen, so that it gets one colour.
-    recoloured.inputs["context"] = 1.6
+    face_edit(recolour, BASE_STARTER, prompt, "", "tone", FOR_HAIR, HAIR_CONTEXT, parts=["hair"])
     made = [starter, recolour]
     for base, note in ((BASE_SD15_INPAINTING, SD15_NOTE), (BASE_SDXL_INPAINTING, SDXL_NOTE)):
         flow = Workflow(f"face_edit{base.suffix}", NOTE + note, needs=base.name)
@@ -93,13 +91,13 @@ def face_edit(
     negative: str,
     mode: str = "linear",
     softness: Mapping[str, float] = FOR_FACES,
+    context: float = FACE_CONTEXT,
     **choice: Any,
-) -> Node:
+) -> None:
     """Fine-tuned weights belong to the starter; for a checkpoint their nodes are bypassed.
 
-    Returns the node that crops the faces.
-
-    `mode` is Pixel Blend's, `softness` are inputs of Soft Mask, `choice` of Face Mask.
+    `mode` is Pixel Blend's, `context` Crop Faces', `softness` are inputs of Soft Mask, `choice` of
+    Face Mask.
     """
     with flow.column("1 · Inputs"):
         picture = loaded_picture(flow, "Picture", "visage_astronaut.png")
@@ -110,6 +108,7 @@ def face_edit(
             flow, picture, parser, base.size, first_id=4, model=model.model, **choice
         )
         soft.inputs.update(softness)
+        crops.inputs["context"] = context
         tuned = flow.add(
             "VisageLoadFaceEdit",
             "Face edit",
@@ -124,4 +123,3 @@ def face_edit(
         prompts, adapter, skipped = (positive, unwanted), tuned["adapter"], not base.is_starter
         decoded = painted_faces(flow, tuned, model, prompts, mask, crops, adapter, bypass=skipped)
     kept_elsewhere(flow, picture, decoded, crops, soft, flow.name.removesuffix(base.suffix), mode)
-    return crops

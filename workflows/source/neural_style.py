@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...models.needed_files import ADAIN_PUBLIC
 from ..builder.graph import Node, Workflow
-from .parts import BASE_STARTER, STARTER, loaded_picture
+from .parts import BASE_STARTER, STARTER, loaded_picture, saved_and_compared
 
 PICTURE = """\
 Paints a photograph in the style of a painting. No checkpoint, no Prompt and no files are
@@ -158,7 +158,7 @@ def paint_picture(flow: Workflow) -> None:
             "VisageNeuralStyle", "Neural style", image=picture, style=style, keep=mask
         )
     with flow.column("4 · Result"):
-        _saved_and_compared(flow, picture, painted)
+        saved_and_compared(flow, picture, painted)
 
 
 def paint_background(flow: Workflow) -> None:
@@ -223,7 +223,7 @@ def paint_fast(flow: Workflow) -> None:
             keep_strength=0.25,
         )
     with flow.column("4 · Result"):
-        _saved_and_compared(flow, picture, painted)
+        saved_and_compared(flow, picture, painted)
 
 
 def paint_adain(flow: Workflow) -> None:
@@ -240,7 +240,7 @@ def paint_adain(flow: Workflow) -> None:
             model=ADAIN_PUBLIC,
         )
     with flow.column("4 · Result"):
-        _saved_and_compared(flow, picture, painted)
+        saved_and_compared(flow, picture, painted)
 
 
 def styles_compared(flow: Workflow) -> None:
@@ -292,15 +292,3 @@ def styles_compared(flow: Workflow) -> None:
             images=sheet["contact sheet"],
             filename_prefix="visage/styles_compared",
         )
-
-
-def _saved_and_compared(flow: Workflow, picture: Node, painted: Node) -> None:
-    flow.add("SaveImage", "Result", images=painted, filename_prefix=f"visage/{flow.name}")
-    flow.add(
-        "VisageCompare",
-        "Before and after",
-        before=picture,
-        after=painted,
-        before_label="original",
-        after_label="painted",
-    )

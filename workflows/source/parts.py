@@ -55,6 +55,30 @@ BASE_SDXL_INPAINTING = Base(
 )
 
 
+def saved_and_compared(flow: Workflow, picture: Node, painted: Node) -> None:
+    """The painting saved under the workflow's name, and beside the picture."""
+    flow.add("SaveImage", "Result", images=painted, filename_prefix=f"visage/{flow.name}")
+    flow.add(
+        "VisageCompare",
+        "Before and after",
+        before=picture,
+        after=painted,
+        before_label="original",
+        after_label="painted",
+    )
+
+
+def loss_curve(flow: Workflow, loss: Output) -> Node:
+    """The curve of a training, with room for its picture."""
+    return flow.add(
+        "LossGraphNode",
+        "Loss curve",
+        grown_height=CURVE,
+        loss=loss,
+        filename_prefix="visage_loss",
+    )
+
+
 def face_masks(
     flow: Workflow,
     picture: Node,

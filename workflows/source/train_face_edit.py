@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..builder.graph import Workflow
-from .parts import BASE_STARTER, CURVE
+from .parts import BASE_STARTER, loss_curve
 
 NOTE = """\
 Fine-tunes the face editor: the model's cross-attention K and V projections and the text
@@ -46,12 +46,6 @@ def workflows() -> list[Workflow]:
             validate_every=0,
         )
     with flow.column("3 · Look"):
-        flow.add(
-            "LossGraphNode",
-            "Loss curve",
-            grown_height=CURVE,
-            loss=train["loss"],
-            filename_prefix="visage_loss",
-        )
+        loss_curve(flow, train["loss"])
         flow.add("PreviewAny", "File", source=train["file"])
     return [flow]

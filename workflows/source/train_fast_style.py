@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..builder.graph import Workflow
-from .parts import CURVE, STARTER, loaded_picture
+from .parts import STARTER, loaded_picture, loss_curve, saved_and_compared
 
 NOTE = """\
 Teaches a small network the style of one painting, and paints with it at once. No checkpoint, no
@@ -53,13 +53,7 @@ def workflows() -> list[Workflow]:
         )
         mask = flow.add("VisageFaceMask", "Face mask", image=picture, parser=parser, edges="soft")
     with flow.column("3 · Paint"):
-        flow.add(
-            "LossGraphNode",
-            "Loss curve",
-            grown_height=CURVE,
-            loss=train["loss"],
-            filename_prefix="visage_loss",
-        )
+        loss_curve(flow, train["loss"])
         painted = flow.add(
             "VisageFastStyle",
             "Paint",
@@ -70,13 +64,5 @@ def workflows() -> list[Workflow]:
         )
     with flow.column("4 · Result"):
         flow.add("PreviewAny", "File", source=train["file"])
-        flow.add("SaveImage", "Result", images=painted, filename_prefix="visage/train_fast_style")
-        flow.add(
-            "VisageCompare",
-            "Before and after",
-            before=picture,
-            after=painted,
-            before_label="original",
-            after_label="painted",
-        )
+        saved_and_compared(flow, picture, painted)
     return [flow]
