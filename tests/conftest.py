@@ -224,11 +224,22 @@ def pytest_ignore_collect(collection_path, config) -> bool | None:
 
 
 def pytest_collection_modifyitems(items) -> None:
-    """Mark what `make test-fast` leaves out."""
+    """Mark what `make test-fast` leaves out, and what one process runs."""
     for item in items:
         folder = item.path.relative_to(Path(__file__).parent).parts[0]
         if folder in SLOW_FOLDERS or SLOW_FIXTURES & set(item.fixturenames):
             item.add_marker(pytest.mark.slow)
+        item.add_marker(pytest.mark.xdist_group(process_group(item)))
+
+
+def process_group(item) -> str:
+    """The name of the tests that run in one process, as they share a server, a page and models:
+    those of a file, or of a file's `process` mark; on a canvas, those of each canvas.
+    """
+    mark = item.get_closest_marker("process")
+    canvas = item.callspec.params.get("canvas") if hasattr(item, "callspec") else None
+    parts = [str(item.path), *(mark.args if mark else ()), canvas]
+    return " ".join(filter(None, parts))
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
