@@ -57,14 +57,15 @@ def decoder_layers(widths: Sequence[int], counts: Sequence[int]) -> nn.Sequentia
 class AdaINPair:
     """Encoder and decoder that belong together.
 
-    takes_matched: the content comes in the style's colours, as the decoder learned it.
+    paints_light: it learned grey pictures and paints the luminance alone; the colours are the
+    content's, matched to the style's.
     """
 
     encoder: nn.Sequential
     decoder: nn.Sequential
     counts: tuple[int, ...]
     name: str
-    takes_matched: bool = False
+    paints_light: bool = False
 
     @property
     def step(self) -> int:
@@ -138,7 +139,7 @@ def load_pair(path: str | Path) -> AdaINPair:
         pair = new_pair(shape["widths"], shape["counts"], path.stem)
     for name, network in (("encoder", pair.encoder), ("decoder", pair.decoder)):
         load_strictly(network, _part(weights, name), path, f"an AdaIN {name}")
-    pair.takes_matched = True
+    pair.paints_light = True
     return pair
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ..models.adain import AdaINPair
 from ..models.user_input import require_choice
-from .colour_transfer import COLOUR_MODES, luminance, match_colours, with_luminance
+from .colour_transfer import COLOUR_MODES, as_grey, luminance, match_colours, with_luminance
 from .neural_style import StylePicture
 from .neural_style_pictures import MAX_SIDE, MIN_SIDE, painting
 from .shapes import as_image, as_mask, fit_mask, split_alpha
@@ -159,7 +159,7 @@ def _style_statistics(
 
 
 def _of_style(painting: Tensor, pair: AdaINPair, settings: AdaINStyle) -> Statistics:
-    x = painting.movedim(-1, 0)[None]
+    x = _as_seen(painting, pair).movedim(-1, 0)[None]
     scale = STYLE_SIDE * settings.style_scale / min(x.shape[2:])
     # Larger than it is, a painting has no more strokes in it.
     size = [max(MIN_SIDE, round(side * min(1.0, scale))) for side in x.shape[2:]]
@@ -182,14 +182,15 @@ def _one(
     if not covered.any():
         return picture, covered
     parts, covers = [], []
-    encoded = features = None
+    coloured, encoded, features = torch.zeros_like(picture), None, None
     for number, (region, members) in enumerate(groups):
         if not region.any():
             continue
         content = _content(picture, members, pair, settings)
+        coloured += region[..., None] * content
         # The public pair sees the same content in every region: it is encoded once.
         if features is None or content is not encoded:
-            cells = _padded(content.movedim(-1, 0)[None], pair.step)
+            cells = _padded(_as_seen(content, pair).movedim(-1, 0)[None], pair.step)
             encoded, features = content, _encoded(cells, pair, settings.tile)
         weights = F.adaptive_avg_pool2d(
             _padded(region[None, None], pair.step), tuple(features.shape[2:])
@@ -206,6 +207,9 @@ def _one(
         covers.append(weights)
     mixed = torch.stack(parts).sum(dim=0) / torch.stack(covers).sum(dim=0).clamp(min=1e-6)
     painted = _decoded(mixed, pair, settings.tile)[0, :, :height, :width].movedim(0, -1).clamp(0, 1)
+    if pair.paints_light:
+        coloured = coloured / covered.clamp(min=1e-6)[..., None]
+        painted = with_luminance(coloured, luminance(painted))
     if settings.colour == COLOUR_MODES[2]:
         painted = with_luminance(picture, luminance(painted))
     return painted, covered
@@ -249,11 +253,16 @@ def _content(
     picture: Tensor, members: Sequence[tuple[Tensor, float, Statistics]], pair: AdaINPair,
     settings: AdaINStyle,
 ) -> Tensor:  # fmt: skip
-    """The picture in the colours that the decoder expects."""
-    if not pair.takes_matched or settings.colour == COLOUR_MODES[1]:
+    """The picture whose forms are painted; for a pair that paints light, in the style's colours."""
+    if not pair.paints_light or settings.colour == COLOUR_MODES[1]:
         return picture
     matched = sum(weight * match_colours(picture, paint) for paint, weight, _ in members)
     return torch.lerp(picture, matched, settings.alpha)
+
+
+def _as_seen(picture: Tensor, pair: AdaINPair) -> Tensor:
+    """A picture [H, W, 3] as the encoder learned to see it."""
+    return as_grey(picture) if pair.paints_light else picture
 
 
 def _followed(known: Statistics | None, seen: Statistics) -> Statistics:

@@ -90,7 +90,7 @@ def test_the_packs_own_pair_comes_back_from_its_file(tmp_path):
     assert torch.allclose(
         loaded.decoder(loaded.encoder(x)), pair.decoder(pair.encoder(x)), atol=1e-2
     )
-    assert (loaded.counts, loaded.step, loaded.takes_matched) == ((2, 1, 1), 4, True)
+    assert (loaded.counts, loaded.step, loaded.paints_light) == ((2, 1, 1), 4, True)
     with pytest.raises(FileExistsError, match="is kept"):
         save_pair(pair, path)
 

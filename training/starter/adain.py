@@ -3,8 +3,10 @@
 Huang and Belongie train a decoder for VGG's features. Here encoder and decoder are trained
 together, so that nothing is downloaded. The painted picture y = g(AdaIN(f(c'), f(s))) should have
 the patches of the painting s (`techniques.sliced_wasserstein`) and the forms of c', the photograph
-in the painting's colours. A picture with its own statistics should be reconstructed:
+with the painting's light and contrast. A picture with its own statistics should be reconstructed:
     L = SW(y, s) + w (|blur(y) - blur(c')| + |grad(y) - grad(c')|) + v |g(f(c')) - c'|.
+All pictures are grey: in a small network colours and strokes compete, and matching the colours'
+mean and covariance (`techniques.colour_transfer`) needs no network.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from torch import Tensor, nn
 
 from ...models.adain import AdaINPair, new_pair
 from ...techniques.adain_style import adain, statistics
-from ...techniques.colour_transfer import match_colours
+from ...techniques.colour_transfer import as_grey
 from ...techniques.sliced_wasserstein import PatchDistribution
 from ..fast_style import content_loss
 from ..loop import AveragedWeights, Run, optimizer_step, step_generator, train, trapezoid_rate
@@ -65,7 +67,7 @@ def train_adain(recipe: dict[str, Any], seed: int, sources: Sources, folder: Pat
     train(run, {"networks": networks, "average": average, "optimizer": optimizer}, take_step)
     networks.load_state_dict(average.weights)
     networks.eval().requires_grad_(False)
-    pair.takes_matched = True
+    pair.paints_light = True
     return pair
 
 
@@ -77,7 +79,8 @@ def _style(
     paintings: Sequence[np.ndarray] = sources.paintings or list(sources.drawings)
     number %= len(paintings)
     if number not in prepared:
-        picture = torch.from_numpy(np.array(paintings[number])).float().movedim(-1, 0)[None] / 255
+        picture = as_grey(torch.from_numpy(np.array(paintings[number])).float() / 255)
+        picture = picture.movedim(-1, 0)[None]
         scale = recipe["style_size"] / max(picture.shape[2:])
         size = [max(64, round(side * scale)) for side in picture.shape[2:]]
         picture = F.interpolate(picture, [side // 4 * 4 for side in size], mode="area")
@@ -90,11 +93,11 @@ def _style(
 def _content(
     sources: Sources, recipe: dict[str, Any], rng: np.random.Generator, style: Tensor
 ) -> Tensor:
-    """Crops [B, 3, S, S] of photographs and drawings in the style's colours."""
+    """Grey crops [B, 3, S, S] of photographs and drawings with the style's light."""
     crops = []
     for _ in range(recipe["batch"]):
         picture, place, _ = sources.draw(recipe["shares"], rng)
         scale = float(np.exp(rng.uniform(*np.log((0.3, 1.0)))))
         crop = torch.from_numpy(crop_around(picture, place, recipe["crop"], scale).copy()) / 255.0
-        crops.append(match_colours(crop, style[0].movedim(0, -1)))
+        crops.append(as_grey(crop, style[0].movedim(0, -1)))
     return torch.stack(crops).movedim(-1, 1)

@@ -30,7 +30,7 @@ def test_it_learns_and_is_read_back(sources, tmp_path):
     assert len(lines) == 24
     losses = [line["loss"] for line in lines]
     assert np.mean(losses[-4:]) < np.mean(losses[:4])
-    assert pair.takes_matched
+    assert pair.paints_light
     save_pair(pair, tmp_path / "pair.safetensors")
     assert load_pair(tmp_path / "pair.safetensors").counts == (1, 1)
 
