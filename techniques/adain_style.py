@@ -6,7 +6,7 @@ Huang and Belongie, "Arbitrary Style Transfer in Real-time with Adaptive Instanc
     T = (1 - alpha) f(c) + alpha sum_k w_k AdaIN(f(c), f(s_k)),  result g(T)    (equations 14, 15)
 A region has its own content statistics (section 7.3, spatial control). Statistics are taken over
 the whole picture, so that tiles of any size give the same result; those of a clip's frames follow
-as an exponential mean, so that nothing flickers.
+as an exponential mean and the frames themselves the optical flow, so that nothing flickers.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ..models.user_input import require_choice
 from .colour_transfer import COLOUR_MODES, as_grey, luminance, match_colours, with_luminance
 from .neural_style import StylePicture
 from .neural_style_pictures import MAX_SIDE, MIN_SIDE, painting
+from .optical_flow import steadied
 from .shapes import as_image, as_mask, fit_mask, split_alpha
 
 EPSILON = 1e-5
@@ -91,10 +92,14 @@ def paint_adain(
     rgb, alpha = split_alpha(pictures)
     result = torch.empty_like(rgb)
     known: dict[int, Statistics] = {}
+    before = None
     cached = _style_statistics(paintings, pair, settings)
     for number, picture in enumerate(rgb):
         own = [(style, _of_frame(style.region, number)) for style in paintings]
         painted, covered = _one(picture.clamp(0, 1), own, cached, pair, settings, known, is_clip)
+        if is_clip and before is not None:
+            painted = steadied(painted, picture, *before)
+        before = painted, picture
         weight = covered
         if kept is not None:
             weight = covered * (1 - settings.keep_strength * _of_frame(kept, number))

@@ -3,7 +3,8 @@
 The network (`models.fast_style`, Johnson et al., 2016) normalises by each picture's own statistics.
 Tiles that did so would differ from one another, and so would the frames of a clip: here the
 statistics come from the whole picture, made smaller where it is large, and follow a clip as an
-exponential mean. With them fixed, a tile with enough surroundings equals the whole picture.
+exponential mean. With them fixed, a tile with enough surroundings equals the whole picture. What is
+left of flicker, the network's answers to noise, is evened out along the optical flow.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import Tensor
 from ..models.fast_style import FastStyle, Statistics
 from ..models.user_input import require_choice
 from .colour_transfer import COLOUR_MODES, luminance, match_colours, with_luminance
+from .optical_flow import steadied
 from .shapes import as_image, as_mask, fit_mask, match_batch, split_alpha
 
 STEP = 4
@@ -56,12 +58,15 @@ def paint_fast(
     if keep is not None:
         kept = fit_mask(as_mask(keep, "keep"), height, width, "keep").to(rgb)
         fraction = strength * (1 - keep_strength * match_batch(rgb, kept, "image", "keep")[1])
-    result, known = torch.empty_like(rgb), None
+    result, known, before = torch.empty_like(rgb), None, None
     try:
         for number, picture in enumerate(rgb):
             seen = _statistics(network, picture.clamp(0, 1), tile)
             known = _followed(known, seen) if is_clip else seen
             painted = _painted(network, picture.clamp(0, 1), known, tile)
+            if is_clip and before is not None:
+                painted = steadied(painted, picture, *before)
+            before = painted, picture
             painted = _coloured(painted, picture, colour)
             result[number] = torch.lerp(picture, painted, fraction[number][..., None])
             if progress is not None:

@@ -14,6 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 MIN_SIDE = 16
+STEADY = 0.6
+"""How much of a painted frame is the frame before, moved, where both show the same."""
+SAME_COLOUR = 0.05
+"""Difference of a colour channel up to which two frames show the same; from twice as much they do
+not."""
 
 
 def flow_to_before(frame: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
@@ -31,8 +36,11 @@ def flow_to_before(frame: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
     return back.to(frame), trusted
 
 
-def moved(picture: Tensor, flow: Tensor) -> Tensor:
-    """A picture [H, W, C] read at each pixel's place plus flow [H, W, 2]; edges are repeated."""
+def moved(picture: Tensor, flow: Tensor, mode: str = "bilinear") -> Tensor:
+    """A picture [H, W, C] read at each pixel's place plus flow [H, W, 2]; edges are repeated.
+
+    mode: "bicubic" keeps what is moved over many frames sharper.
+    """
     height, width = picture.shape[:2]
     rows, columns = torch.meshgrid(
         torch.arange(height).to(flow), torch.arange(width).to(flow), indexing="ij"
@@ -40,10 +48,20 @@ def moved(picture: Tensor, flow: Tensor) -> Tensor:
     x = (columns + flow[..., 0] + 0.5) / width * 2 - 1
     y = (rows + flow[..., 1] + 0.5) / height * 2 - 1
     grid = torch.stack([x, y], -1)[None]
-    read = F.grid_sample(
-        picture.movedim(-1, 0)[None].to(flow), grid, padding_mode="border", align_corners=False
-    )
+    planes = picture.movedim(-1, 0)[None].to(flow)
+    read = F.grid_sample(planes, grid, mode, padding_mode="border", align_corners=False)
     return read[0].movedim(0, -1)
+
+
+def steadied(painted: Tensor, frame: Tensor, painted_before: Tensor, before: Tensor) -> Tensor:
+    """A painted frame [H, W, 3] drawn to the painted frame before it, moved by the flow, where the
+    frames [H, W, 3] show the same: what the painter makes of noise no longer flickers.
+    """
+    flow, trusted = flow_to_before(frame, before)
+    apart = (frame - moved(before, flow)).abs().amax(-1)
+    weight = STEADY * trusted * (2 - apart / SAME_COLOUR).clamp(0, 1)
+    held = moved(painted_before, flow, "bicubic").clamp(0, 1)
+    return torch.lerp(painted, held.to(painted), weight[..., None].to(painted))
 
 
 def warping_error(frames: Tensor, guides: Tensor) -> float:

@@ -54,7 +54,8 @@ def paint_batch(
             flow, trusted = flow_to_before(frame[..., :3], frames[number - 1][..., :3])
             size = tuple(painted[-1].shape[:2])
             flow, trusted = _scaled(flow, trusted, size)
-            held = (moved(painted[-1][..., :3], flow), STICKS * trusted)
+            last = moved(painted[-1][..., :3], flow, "bicubic").clamp(0, 1)
+            held = (last, STICKS * trusted)
 
         def show(done: int, total: int, picture: Tensor, loss: float, number=number) -> bool:
             return progress is not None and progress(number, done, total, picture, loss)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from visage.techniques.neural_style import NeuralStyle, StylePicture
-from visage.techniques.optical_flow import flow_to_before, moved, warping_error
+from visage.techniques.optical_flow import flow_to_before, moved, steadied, warping_error
 from visage.techniques.patch_painting import PatchPainter
 from visage.techniques.style_clip import paint_batch
 from visage.techniques.style_patches import PatchSearch
@@ -39,6 +39,20 @@ def test_moved_reads_at_the_flows_end():
     flow = torch.zeros(8, 10, 2)
     flow[..., 0] = 2
     assert torch.allclose(moved(picture, flow)[:, :8], picture[:, 2:], atol=1e-5)
+
+
+def test_what_shows_the_same_is_drawn_to_the_frame_before(frames):
+    noise = 0.2 * torch.rand(2, *frames.shape[1:], generator=torch.Generator().manual_seed(0))
+    painted = (frames[:2] + noise).clamp(0, 1)
+    steady = torch.stack([painted[0], steadied(painted[1], frames[1], painted[0], frames[0])])
+    assert warping_error(steady, frames[:2]) < 0.6 * warping_error(painted, frames[:2])
+
+
+def test_a_picture_of_something_else_is_left_alone(frames):
+    # Flow can be found between any two pictures; here their colours differ everywhere.
+    shown, other = frames[0] * 0.4, frames[0] * 0.4 + 0.5
+    painted = torch.rand_like(shown)
+    assert torch.equal(steadied(painted, shown, torch.zeros_like(painted), other), painted)
 
 
 def test_a_clip_flickers_less_than_single_pictures(frames, style):
