@@ -7,6 +7,7 @@ files of this network (candy.pth, mosaic.pth, rain_princess.pth, udnie.pth) and 
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,7 +40,7 @@ class ReflectConv(nn.Module):
 
 
 class InstanceNorm(nn.Module):
-    """Instance norm with weights that notes its statistics, or takes given ones."""
+    """Instance norm with weights that notes its statistics."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -47,15 +48,11 @@ class InstanceNorm(nn.Module):
             nn.Parameter(torch.ones(channels)),
             nn.Parameter(torch.zeros(channels)),
         )
-        self.given: tuple[Tensor, Tensor] | None = None
         self.seen: tuple[Tensor, Tensor] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.given is None:
-            variance, mean = torch.var_mean(x, (2, 3), correction=0, keepdim=True)
-            self.seen = (mean, variance)
-        else:
-            mean, variance = self.given
+        variance, mean = torch.var_mean(x, (2, 3), correction=0, keepdim=True)
+        self.seen = (mean.detach(), variance.detach())
         scale = self.weight[:, None, None] * (variance + EPSILON).rsqrt()
         return (x - mean) * scale + self.bias[:, None, None]
 
@@ -106,16 +103,31 @@ class FastStyle(nn.Module):
         """The statistics of the norms in the last pass."""
         return [norm.seen for norm in self.norms() if norm.seen is not None]
 
-    def use(self, statistics: Statistics | None) -> None:
-        """Normalise by these from now on; None: by each picture's own."""
-        norms = self.norms()
-        for norm, given in zip(norms, statistics or [None] * len(norms), strict=True):
-            norm.given = given
+    @torch.no_grad()
+    def normalised_by(self, statistics: Statistics) -> nn.Module:
+        """A copy that normalises every picture by these; its convolutions do it, at no cost."""
+        fixed = copy.deepcopy(self)
+        names = [name for name, module in self.named_modules() if isinstance(module, InstanceNorm)]
+        for name, (mean, variance) in zip(names, statistics, strict=True):
+            norm = fixed.get_submodule(name)
+            conv = fixed.get_submodule(_before(name)).conv2d
+            scale = norm.weight * (variance.flatten() + EPSILON).rsqrt()
+            conv.weight *= scale[:, None, None, None]
+            conv.bias.copy_((conv.bias - mean.flatten()) * scale + norm.bias)
+            fixed.set_submodule(name, nn.Identity())
+        return fixed.to(memory_format=torch.channels_last)
 
     @property
     def reach(self) -> int:
         """Pixels from which a pixel of the result is affected, but for the statistics."""
         return 4 + 1 + 2 + 4 * 2 * self.blocks + 2 + 1 + 4 + 8
+
+
+def _before(norm: str) -> str:
+    """The name of the convolution before a norm: conv2 before in2, deconv1 before in4."""
+    parent, _, number = norm.rpartition("in")
+    is_outer = not parent
+    return f"deconv{int(number) - 3}" if is_outer and int(number) > 3 else f"{parent}conv{number}"
 
 
 def built_in_styles() -> dict[str, Path]:

@@ -59,20 +59,17 @@ def paint_fast(
         kept = fit_mask(as_mask(keep, "keep"), height, width, "keep").to(rgb)
         fraction = strength * (1 - keep_strength * match_batch(rgb, kept, "image", "keep")[1])
     result, known, before = torch.empty_like(rgb), None, None
-    try:
-        for number, picture in enumerate(rgb):
-            seen = _statistics(network, picture.clamp(0, 1), tile)
-            known = _followed(known, seen) if is_clip else seen
-            painted = _painted(network, picture.clamp(0, 1), known, tile)
-            if is_clip and before is not None:
-                painted = steadied(painted, picture, *before)
-            before = painted, picture
-            painted = _coloured(painted, picture, colour)
-            result[number] = torch.lerp(picture, painted, fraction[number][..., None])
-            if progress is not None:
-                progress(number + 1, len(rgb))
-    finally:
-        network.use(None)
+    for number, picture in enumerate(rgb):
+        seen = _statistics(network, picture.clamp(0, 1), tile)
+        known = _followed(known, seen) if is_clip else seen
+        painted = _painted(network, picture.clamp(0, 1), known, tile)
+        if is_clip and before is not None:
+            painted = steadied(painted, picture, *before)
+        before = painted, picture
+        painted = _coloured(painted, picture, colour)
+        result[number] = torch.lerp(picture, painted, fraction[number][..., None])
+        if progress is not None:
+            progress(number + 1, len(rgb))
     return result if alpha is None else torch.cat([result, alpha], -1)
 
 
@@ -83,8 +80,7 @@ def _statistics(network: FastStyle, picture: Tensor, tile: int) -> Statistics:
     if scale < 1:
         size = [max(MIN_SIDE, round(side * scale)) for side in x.shape[2:]]
         x = F.interpolate(x, size, mode="bilinear", antialias=True)
-    network.use(None)
-    network(_padded(x) * 255)
+    network(_padded(x).contiguous(memory_format=torch.channels_last) * 255)
     return network.statistics()
 
 
@@ -99,8 +95,8 @@ def _followed(known: Statistics | None, seen: Statistics) -> Statistics:
 
 def _painted(network: FastStyle, picture: Tensor, statistics: Statistics, tile: int) -> Tensor:
     """The picture [H, W, 3] painted with given statistics, in tiles where it is large."""
-    network.use(statistics)
-    x = _padded(picture.movedim(-1, 0)[None])
+    fixed = network.normalised_by(statistics)
+    x = _padded(picture.movedim(-1, 0)[None]).contiguous(memory_format=torch.channels_last)
     margin = -(-network.reach // STEP) * STEP
     height, width = x.shape[2:]
     result = torch.empty_like(x)
@@ -110,7 +106,7 @@ def _painted(network: FastStyle, picture: Tensor, statistics: Statistics, tile: 
             bottom, right = min(top + tile, height), min(left + tile, width)
             above, before = max(0, top - margin), max(0, left - margin)
             below, after = min(height, bottom + margin), min(width, right + margin)
-            part = network(x[:, :, above:below, before:after] * 255) / 255
+            part = fixed(x[:, :, above:below, before:after] * 255) / 255
             result[:, :, top:bottom, left:right] = part[
                 :, :, top - above : bottom - above, left - before : right - before
             ]

@@ -76,7 +76,7 @@ def test_the_reach_is_what_a_pixel_depends_on():
     network = FastStyle((4, 4, 4), 2)
     x = torch.rand(1, 3, 160, 160)
     network(x)
-    network.use(network.statistics())
+    network = network.normalised_by(network.statistics())
     changed = x.clone()
     changed[..., 80] += 50
     apart = (network(changed) - network(x)).abs().amax((0, 1, 2))
