@@ -26,7 +26,7 @@ SIGMA, GROW = 3.0, -8
 def paint(name: str, original: np.ndarray, folder: Path) -> dict:
     """Paint a picture [H, W, 3] uint8 in one of STYLES and save it; return its part of the report.
 
-    "painted" paints everything and keeps the likeness of the face; "background" paints everything
+    "painted" paints everything and keeps the likeness of face and hair; "background" paints everything
     except the person, who stays bit for bit.
     """
     import numpy as np
@@ -48,7 +48,7 @@ def paint(name: str, original: np.ndarray, folder: Path) -> dict:
     painting = np.array(read_picture(SAMPLES / STYLES[name]).convert("RGB"))
     style = StylePicture(torch.from_numpy(painting).float() / 255)
     parser = load_face_parser(starter_file("face_parser"))
-    parts = PRESETS["face"] if name == "painted" else PERSON
+    parts = PRESETS["face and hair"] if name == "painted" else PERSON
     mask = face_mask(picture[None], parser, parts, soft=True).mask
     keep = mask[0] if name == "painted" else None
     total = 0

@@ -33,8 +33,8 @@ IMAGES = Path(__file__).parent / "images"
 GAP, BAR, QUALITY = 8, 34, 90
 PAPER, INK, GOOD = "#fbfaf7", "#222", "#1d7a43"
 FONT = ImageFont.load_default(17)
-WORDS, COLOUR = "hair", (0.62, 0.10, 0.08)
-STRENGTHS = (0.25, 0.5, 0.75, 1.0)  # of the paintings along the curve, where no face is kept
+WORDS, COLOUR = "hair", (0.45, 0.16, 0.07)
+STRENGTHS = (0.25, 0.5, 0.75, 1.0)  # of the paintings along the curve, where nothing is kept
 CLOSE = (slice(0, 320), slice(64, 384))  # head and shoulders, on which the curve is measured
 SIDE = 240  # pixels of the paintings along the curve
 NOSE = 224  # the column of the photograph that parts the face
@@ -48,19 +48,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=IMAGES, help="folder to write")
     parser.add_argument("--without-curve", action="store_true", help="leave the curve as it is")
     given = parser.parse_args()
-    original, portrait = (
-        read(given.demo / name / "input.png") for name in ("astronaut", "portrait")
-    )
+    original = read(given.demo / "astronaut" / "input.png")
     painted, background = (
         read(given.demo / "paintings" / f"{name}.png") for name in ("painted", "background")
     )
     face_parser = load_face_parser(starter_file("face_parser"))
     save(
         given.out / "painting.jpg",
-        row([("the photograph", original), ("painted, the face kept", painted)]),
+        row([("the photograph", original), ("painted, face and hair kept", painted)]),
     )
     save(given.out / "background.jpg", changed_sheet(original, background))
-    save(given.out / "words.jpg", words_sheet(portrait, face_parser))
+    save(given.out / "words.jpg", words_sheet(original, face_parser))
     icon(original, painted).save(given.out / "icon.png", optimize=True)
     stamp(given.out / "icon.png", SCRIPT)
     save(given.out / "banner.jpg", banner(original, painted))
@@ -122,7 +120,7 @@ def words_sheet(original: Tensor, parser: FaceParser) -> Image.Image:
     shown = mask[0][..., None].expand(-1, -1, 3)
     line = f"Outside the mask all of the {proof.outside_pixels:,} pixels are untouched."
     return row(
-        [("a drawn person", original), (f"“{WORDS}”", shown), ("recoloured there", result[0])],
+        [("the photograph", original), (f"“{WORDS}”", shown), ("recoloured there", result[0])],
         line,
     )
 
@@ -134,7 +132,7 @@ def curve_sheet(original: Tensor, parser: FaceParser) -> Image.Image:
     starter's image encoder does not tell one such picture's strokes from a photograph's.)
     """
     painting = read(SAMPLES / STYLES["painted"])
-    keep = face_mask(original[None], parser, PRESETS["face"], soft=True).mask[0]
+    keep = face_mask(original[None], parser, PRESETS["face and hair"], soft=True).mask[0]
     judge, colours = FaceJudge(), colour_statistics(painting[None])
     before = colour_distance(colour_statistics(original[None]), colours)
     eight = np.asarray(as_image(original))
@@ -175,7 +173,7 @@ def drawn_curve(pictures: list[Image.Image], points: list[tuple[float, float]]) 
     axis.plot(*zip(*points[:-1], strict=True), color="0.5", marker="o", markersize=9)
     axis.plot(*points[-1], color="#c8553d", marker="o", markersize=11)
     for number, point in enumerate(points, 1):
-        text = f"{number}: the face kept" if number == len(points) else str(number)
+        text = f"{number}: face and hair kept" if number == len(points) else str(number)
         axis.annotate(text, point, xytext=(0, 11), textcoords="offset points", ha="right")
     axis.axhline(0.4, color="0.6", linestyle="--", linewidth=1)
     left = min(point[0] for point in points)

@@ -28,7 +28,7 @@ from .photo_faces import FaceJudge
 
 SAME_PERSON = 0.6
 """dlib's distance below which two faces are the same person's."""
-KEPT_PARTS = tuple(PRESETS["face"])
+KEPT_PARTS = tuple(PRESETS["face and hair"])
 
 
 Way = Callable[[Tensor, int, Tensor], Tensor]

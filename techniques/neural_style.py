@@ -31,7 +31,7 @@ from .neural_style_pictures import (
 )
 
 STARTS = ("picture", "noise")
-KEPT_COLOURS = 0.3
+KEPT_COLOURS = 0.6
 """Fraction of its own colours that the kept part retains, so that faces do not take on colours such
 as blue.
 """

@@ -17,10 +17,10 @@ Change first
 colours, small things.
 
 Then, if you like
-· Neural style: keep_strength is how much of the face stays; style_scale makes strokes broader;
+· Neural style: keep_strength is how much of face and hair stays; style_scale makes strokes broader;
 coarsest nearer 0.5 keeps more of the layout.
 · colour "keep the picture's" paints with the photograph's own colours.
-· Face mask: parts "face and hair" keeps the hair as well.
+· Face mask: parts "face" lets the hair be painted like the rest.
 
 Interrupting keeps the picture so far. With VGG-19 in models/visage_vgg, method "Gram (VGG-19)"
 is Gatys' method."""
@@ -54,7 +54,7 @@ Then, if you like
 · Neural style: batch "pictures" paints each frame for itself, which flickers: compare the two.
 · Result: frames per second, and quality.
 
-The face mask is made for every frame, so that the face keeps its likeness."""
+The face mask is made for every frame, so that the person keeps their likeness."""
 FAST = """\
 Paints a photograph in one pass, in a style that a small network knows. No checkpoint, no Prompt
 and no files are needed, and it takes a second or two on a CPU.
@@ -65,7 +65,7 @@ Change first
 go into models/visage_fast_styles.
 
 Then, if you like
-· Paint: keep_strength is how much of the face stays as it was; strength mixes all of it.
+· Paint: keep_strength is how much of face and hair stays as it was; strength mixes all of it.
 · colour "luminance only" keeps every colour of the photograph.
 
 Train Fast Style learns a style of your own from one painting."""
@@ -82,12 +82,12 @@ Change first
 
 Then, if you like
 · Paint: alpha is how far it goes, 0 leaves the photograph as it is; keep_strength is how much of
-the face stays; colour "keep the picture's" paints with the photograph's own colours."""
+face and hair stays; colour "keep the picture's" paints with the photograph's own colours."""
 COMPARED = """\
 Paints a photograph in four ways, side by side, with a score for style and one for the person.
 No Prompt and no files are needed.
 
-· Picture 0, Patches: strokes cut from the painting itself, the face kept.
+· Picture 0, Patches: strokes cut from the painting itself, face and hair kept.
 · Picture 1, Patches, own colours: the same strokes in the photograph's colours.
 · Picture 2, Fast Style: one pass by a network that knows The Starry Night.
 · Picture 3, Latent AdaIN: the starter's autoencoder, whose features take the painting's mean and
@@ -144,13 +144,25 @@ def _inputs(
 def _who_is_kept(flow: Workflow, picture: Node, parser: Node) -> Node:
     """The column of the face mask; returns the mask."""
     with flow.column("2 · Who is kept"):
-        mask = flow.add("VisageFaceMask", "Face mask", image=picture, parser=parser, edges="soft")
+        mask = _face_and_hair(flow, picture, parser)
         flow.add("PreviewImage", "Mask overlay", images=mask["overlay"])
     return mask
 
 
+def _face_and_hair(flow: Workflow, picture: Node, parser: Node) -> Node:
+    """The mask by which one knows a person again."""
+    return flow.add(
+        "VisageFaceMask",
+        "Face mask",
+        image=picture,
+        parser=parser,
+        parts=["face and hair"],
+        edges="soft",
+    )
+
+
 def paint_picture(flow: Workflow) -> None:
-    """All is painted, the face more gently."""
+    """All is painted, face and hair more gently."""
     picture, style, parser = _inputs(flow)
     mask = _who_is_kept(flow, picture, parser)
     with flow.column("3 · Paint"):
@@ -207,7 +219,7 @@ def paint_clip(flow: Workflow) -> None:
 
 
 def paint_fast(flow: Workflow) -> None:
-    """One pass by a network that knows a style, the face more gently."""
+    """One pass by a network that knows a style, face and hair more gently."""
     with flow.column("1 · Inputs"):
         picture = loaded_picture(flow, "Picture", "visage_astronaut.png")
         style = flow.add("VisageLoadFastStyle", "Fast style", file="great_wave (built in)")
@@ -252,7 +264,7 @@ def styles_compared(flow: Workflow) -> None:
         fast_style = flow.add("VisageLoadFastStyle", "Fast style", file="starry_night (built in)")
         model = BASE_STARTER.load(flow)
     with flow.column("2 · Who is kept"):
-        mask = flow.add("VisageFaceMask", "Face mask", image=picture, parser=parser, edges="soft")
+        mask = _face_and_hair(flow, picture, parser)
         faces = flow.add(
             "VisageLoadFaceAnalyzer", "Faces", analyzer="auto (the best that is installed)"
         )
