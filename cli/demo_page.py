@@ -14,7 +14,10 @@ QUALITY = 92
 STEPS = {"overlay": "the mask", "raw": "what the model painted"}
 PAINTER = "The built-in starter paints its colours; the picture's own features stay."
 PAINTINGS = {
-    "painted": ("The photograph painted, face and hair kept", "All of it is painted, without a model."),
+    "painted": (
+        "The photograph painted, face and hair kept",
+        "All of it is painted, without a model.",
+    ),
     "background": ("A painted background", "The person is untouched."),
 }
 

@@ -26,8 +26,8 @@ SIGMA, GROW = 3.0, -8
 def paint(name: str, original: np.ndarray, folder: Path) -> dict:
     """Paint a picture [H, W, 3] uint8 in one of STYLES and save it; return its part of the report.
 
-    "painted" paints everything and keeps the likeness of face and hair; "background" paints everything
-    except the person, who stays bit for bit.
+    "painted" paints everything and keeps the likeness of face and hair; "background" paints
+    everything except the person, who stays bit for bit.
     """
     import numpy as np
     import torch

@@ -34,6 +34,7 @@ FROM = {
     "delaunay_portrait": "robert_delaunay_portrait_1906__zh.jpg",
     "great_wave": "hokusai_the_great_wave_off_kanagawa__hok.jpg",
     "starry_night": "vincent_van_gogh_the_starry_night_1889__gall.jpg",
+    "the_scream": "edvard_munch_the_scream_1893__amg.jpg",
 }
 """The paintings of the built-in fast styles, in the folder `styles`."""
 

@@ -2,7 +2,7 @@
 
 The starter is a diffusers pipeline folder, so that diffusers, transformers and both engines read
 the same files; beside it lie the face parser, the face-edit weights, the face embedder, the face
-detector and the image encoder.
+detector, the image encoder and the AdaIN pair.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ FILES = {
     "face_detector": "face_detector/model.safetensors",
     "image_encoder": "image_encoder/model.safetensors",
     "ip_adapter": "ip_adapter/model.safetensors",
+    "adain": "adain/model.safetensors",
     "tokenizer": "tokenizer/vocab.json",
     "scheduler": "scheduler/scheduler_config.json",
 }

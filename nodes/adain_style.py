@@ -42,8 +42,9 @@ class VisageAdaINStyle(io.ComfyNode):
                 io.Combo.Input(
                     "model",
                     options=_models(),
-                    tooltip="Encoder and decoder. public files: vgg_normalised.pth and decoder.pth "
-                    "of AdaIN in models/visage_adain.",
+                    tooltip="Encoder and decoder. built in: palette and light of the painting, no "
+                    "strokes. public files: vgg_normalised.pth and decoder.pth of AdaIN in "
+                    "models/visage_adain.",
                 ),
                 io.Float.Input(
                     "alpha",

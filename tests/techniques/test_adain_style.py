@@ -1,9 +1,13 @@
 """Pictures and clips in any style, by the statistics of features."""
 
+from dataclasses import replace
+
 import pytest
 import torch
-from visage.models.adain import new_pair
+from visage.models.adain import load_pair, new_pair
+from visage.models.starter_files import starter_file
 from visage.techniques.adain_style import AdaINStyle, adain, paint_adain, statistics
+from visage.techniques.colour_transfer import luminance, match_colours, with_luminance
 from visage.techniques.neural_style import StylePicture
 from visage.techniques.optical_flow import warping_error
 
@@ -129,6 +133,26 @@ def test_who_is_kept_stays(pair, picture, paintings):
     painted = paint_adain(picture, styles, pair, AdaINStyle(keep_strength=1.0), keep)
     assert torch.equal(painted[:, :30], picture[:, :30])
     assert not torch.equal(painted[:, 30:], picture[:, 30:])
+
+
+def test_a_pair_that_paints_light_takes_its_colours_from_matching(pair, picture, paintings):
+    light = replace(pair, paints_light=True)
+    painted = paint_adain(picture, [StylePicture(paintings[0])], light)[0]
+    matched = match_colours(picture[0], paintings[0])
+    inside = ((painted > 0) & (painted < 1)).all(-1)
+    assert inside.float().mean() > 0.2
+    expected = with_luminance(matched, luminance(painted))
+    assert torch.allclose(painted[inside], expected[inside], atol=1e-5)
+
+
+def test_the_built_in_pair_gives_a_photograph_a_paintings_palette(photograph):
+    built_in = load_pair(starter_file("adain"))
+    picture, style = photograph("astronaut")[::4, ::4], photograph("coffee")[::3, ::3]
+    painted = paint_adain(picture[None], [StylePicture(style)], built_in)[0]
+    before, after = ((part.mean((0, 1)) - style.mean((0, 1))).norm() for part in (picture, painted))
+    assert after < 0.3 * before
+    forms = torch.stack([luminance(part).flatten() for part in (picture, painted)])
+    assert torch.corrcoef(forms)[0, 1] > 0.8
 
 
 @pytest.mark.parametrize("colour", ["keep the picture's", "luminance only"])

@@ -119,7 +119,7 @@ class Inputs:
     """The picture as it is kept and in the model's size, the model and its prompts."""
 
     def __init__(
-        self, flow: Workflow, base: Base, settings: Settings, file: str = "visage_portrait.png"
+        self, flow: Workflow, base: Base, settings: Settings, file: str = "visage_astronaut.png"
     ) -> None:
         self.base, self.settings = base, settings
         with flow.column(INPUTS):
@@ -139,7 +139,7 @@ class Inputs:
 
 def style_whole(flow: Workflow, base: Base, settings: Settings) -> None:
     """One style for the whole picture."""
-    inputs = Inputs(flow, base, settings, "visage_astronaut.png")
+    inputs = Inputs(flow, base, settings)
     lora = learned(flow, inputs, "", "visage_style_ink.png", steps=200)
     region = style_of(flow, "Style region", inputs, lora, feature_steps=0.8, attention_steps=0.8)
     painted = inverted_and_painted(flow, inputs, region)
@@ -150,7 +150,7 @@ def style_region(flow: Workflow, base: Base, settings: Settings) -> None:
     """One style for what a word names."""
     inputs = Inputs(flow, base, settings)
     lora = learned(flow, inputs, "", "visage_style_pencil.png", steps=200)
-    where = place(flow, inputs, "Region in words", "background")
+    where = place(flow, inputs, "Region in words", "background, clothes")
     with flow.column(PREPARE):
         flow.add("PreviewImage", "Candidates", images=where["candidates"])
     region = style_of(flow, "Style region", inputs, lora, mask=where)
@@ -163,7 +163,7 @@ def style_many(flow: Workflow, base: Base, settings: Settings) -> None:
     inputs = Inputs(flow, base, settings)
     first = learned(flow, inputs, " one", "visage_style_pencil.png", steps=150)
     second = learned(flow, inputs, " two", "visage_style_ink.png", steps=150)
-    background = place(flow, inputs, "First region in words", "background")
+    background = place(flow, inputs, "First region in words", "background, clothes")
     hair = place(flow, inputs, "Second region in words", "hair")
     region = style_of(flow, "First region", inputs, first, mask=background)
     regions = style_of(flow, "Second region", inputs, second, mask=hair, regions=region)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from ...models.needed_files import ADAIN_PUBLIC
 from ..builder.graph import Node, Workflow
-from .parts import BASE_STARTER, STARTER, loaded_picture, saved_and_compared
+from .parts import STARTER, loaded_picture, saved_and_compared
 
 PICTURE = """\
 Paints a photograph in the style of a painting. No checkpoint, no Prompt and no files are
@@ -70,11 +69,8 @@ Then, if you like
 
 Train Fast Style learns a style of your own from one painting."""
 ADAIN = """\
-Paints a photograph in the style of any painting in one pass, without learning it first. The person
-keeps their likeness.
-
-Needs AdaIN's public files vgg_normalised.pth and decoder.pth in models/visage_adain. No checkpoint
-and no Prompt.
+Paints a photograph in the palette and light of any painting in one pass, without learning it first.
+No checkpoint, no Prompt and no files are needed. The person keeps their likeness.
 
 Change first
 · Picture: any photograph, up to 4096 px; large ones go through in tiles.
@@ -82,7 +78,9 @@ Change first
 
 Then, if you like
 · Paint: alpha is how far it goes, 0 leaves the photograph as it is; keep_strength is how much of
-face and hair stays; colour "keep the picture's" paints with the photograph's own colours."""
+face and hair stays.
+· model: the built-in pair is small and paints colours and light, no strokes. AdaIN's public files
+vgg_normalised.pth and decoder.pth in models/visage_adain paint strokes as well."""
 COMPARED = """\
 Paints a photograph in four ways, side by side, with a score for style and one for the person.
 No Prompt and no files are needed.
@@ -90,8 +88,8 @@ No Prompt and no files are needed.
 · Picture 0, Patches: strokes cut from the painting itself, face and hair kept.
 · Picture 1, Patches, own colours: the same strokes in the photograph's colours.
 · Picture 2, Fast Style: one pass by a network that knows The Starry Night.
-· Picture 3, Latent AdaIN: the starter's autoencoder, whose features take the painting's mean and
-deviation: colours and contrast, no strokes.
+· Picture 3, AdaIN Style: one pass by a network that knows no style: palette and light of any
+painting, no strokes.
 
 The built-in style score hears colours more than strokes: look as well.
 
@@ -100,7 +98,7 @@ Change first
 
 Then, if you like
 · With VGG-19 in models/visage_vgg set a Patches to method "Gram (VGG-19)"; with AdaIN's public
-files in models/visage_adain put AdaIN Style in the place of Latent AdaIN.
+files in models/visage_adain choose them as AdaIN Style's model.
 · Faces: any analyzer that you have; "auto" takes the best that is installed.
 · Contact sheet: weights of style and person decide which comes first."""
 PERSON = (
@@ -119,7 +117,7 @@ def workflows() -> list[Workflow]:
     paint_clip(clip)
     fast = Workflow("paint_fast", FAST)
     paint_fast(fast)
-    adain = Workflow("paint_adain", ADAIN, needs="AdaIN's files")
+    adain = Workflow("paint_adain", ADAIN)
     paint_adain(adain)
     compared = Workflow("styles_compared", COMPARED)
     styles_compared(compared)
@@ -249,7 +247,7 @@ def paint_adain(flow: Workflow) -> None:
             image=picture,
             style=style,
             keep=mask,
-            model=ADAIN_PUBLIC,
+            model=STARTER,
         )
     with flow.column("4 · Result"):
         saved_and_compared(flow, picture, painted)
@@ -262,14 +260,11 @@ def styles_compared(flow: Workflow) -> None:
         style = loaded_picture(flow, "Style picture", "visage_painting_night.jpg")
         parser = flow.add("VisageLoadFaceParser", "Face parser", file=STARTER)
         fast_style = flow.add("VisageLoadFastStyle", "Fast style", file="starry_night (built in)")
-        model = BASE_STARTER.load(flow)
     with flow.column("2 · Who is kept"):
         mask = _face_and_hair(flow, picture, parser)
         faces = flow.add(
             "VisageLoadFaceAnalyzer", "Faces", analyzer="auto (the best that is installed)"
         )
-        content = flow.add("VAEEncode", "Content", pixels=picture, vae=model.vae)
-        paint = flow.add("VAEEncode", "Style", pixels=style, vae=model.vae)
     with flow.column("3 · Four ways to paint"):
         given = {"image": picture, "style": style, "keep": mask}
         patches = flow.add("VisageNeuralStyle", "Patches", **given)
@@ -280,10 +275,9 @@ def styles_compared(flow: Workflow) -> None:
         fast = flow.add(
             "VisageFastStyle", "Fast Style", image=picture, fast_style=fast_style, keep=mask
         )
-        latent = flow.add("VisageLatentAdaIN", "Latent AdaIN", content=content, style=paint)
-        decoded = flow.add("VAEDecode", "Decode", samples=latent, vae=model.vae)
+        adain = flow.add("VisageAdaINStyle", "AdaIN Style", **given, model=STARTER)
         first = flow.add("ImageBatch", "Patches both", image1=patches, image2=own)
-        second = flow.add("ImageBatch", "One pass both", image1=fast, image2=decoded)
+        second = flow.add("ImageBatch", "One pass both", image1=fast, image2=adain)
         painted = flow.add("ImageBatch", "All four", image1=first, image2=second)
     with flow.column("5 · Side by side"):
         identity = flow.add(
