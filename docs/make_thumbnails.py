@@ -69,7 +69,7 @@ SAME_JOB = {
 }
 SHOWN_JOB = "shown: the same job by the built-in starter"
 # No starter does these: their input alone is shown, by its node's title.
-ALONE = {"face_id_sd15": "Person", "face_id_sdxl": "Person", "paint_adain": "Picture"}
+ALONE = {"face_id_sd15": "Person", "face_id_sdxl": "Person"}
 SHOWN_INPUT = "shown: the photograph it starts from"
 # This one makes no picture but its curve: a part of its canvas after the run is shown.
 CANVASES = {"train_face_edit": (0.5, 0, 1, 1)}
@@ -84,6 +84,7 @@ THUMBNAILS = {
     "edit_by_layers": Thumbnail(("Picture", "Style"), "Result"),
     "edit_faces": Thumbnail(("Picture", "All versions"), "Result", HEAD),
     "face_edit": Thumbnail(("Picture", "Mask overlay"), "Result", HEAD),
+    "paint_adain": Thumbnail(("Picture", "Style picture", "Mask overlay"), "Result"),
     "paint_background": Thumbnail(("Picture", "Style picture", "Mask overlay"), "Result"),
     "paint_clip": Thumbnail(("Clip", "Style picture", "Mask overlay"), "Frames"),
     "paint_fast": Thumbnail(("Picture", "Mask overlay"), "Result"),
@@ -96,7 +97,7 @@ THUMBNAILS = {
     "style_region": Thumbnail(("Picture", "Style picture", "Mask overlay"), "Result"),
     "style_then_identity": Thumbnail(("Picture", "Style picture", "Free result"), "Result"),
     "style_whole": Thumbnail(("Picture", "Style picture"), "Result"),
-    "styles_compared": Thumbnail(("Picture", "Style picture"), "Result", (0, 0, 0.5, 1)),
+    "styles_compared": Thumbnail(("Picture", "Style picture"), "Result"),
     "train_fast_style": Thumbnail(("Picture", "Style picture", "Loss curve"), "Result"),
     "tradeoff_curve": Thumbnail(("Picture", "Style picture"), "Curve"),
 }
@@ -187,7 +188,7 @@ def compose(small: list[tuple[str, Image.Image]], large: tuple[str, Image.Image]
     page = Image.new("RGB", (side + HEIGHT, HEIGHT), BACKGROUND)
     for index, (label, picture) in enumerate(small):
         page.paste(_square(picture, side, label), (0, index * side))
-    page.paste(_square(large[1], HEIGHT, large[0]), (side, 0))
+    page.paste(_square(_in_two_rows(large[1]), HEIGHT, large[0]), (side, 0))
     return page
 
 
@@ -206,6 +207,17 @@ def _part(picture: Image.Image, part: tuple[float, float, float, float]) -> Imag
     """A part of a picture, in fractions of its sides."""
     sides = (picture.width, picture.height) * 2
     return picture.crop([round(at * side) for at, side in zip(part, sides, strict=True)])
+
+
+def _in_two_rows(picture: Image.Image) -> Image.Image:
+    """A strip of pictures with its right half below its left one; other pictures as they are."""
+    if picture.width < 2.5 * picture.height:
+        return picture
+    half = picture.width // 2
+    page = Image.new("RGB", (half, 2 * picture.height), BACKGROUND)
+    page.paste(picture.crop((0, 0, half, picture.height)), (0, 0))
+    page.paste(picture.crop((half, 0, 2 * half, picture.height)), (0, picture.height))
+    return page
 
 
 def _square(picture: Image.Image, side: int, label: str) -> Image.Image:

@@ -21,7 +21,7 @@ LARGE = {
     "style_then_identity": 0.57,
     "style_then_identity_sd15": 0.59,
     "style_then_identity_sdxl": 0.59,
-    "styles_compared": 0.55,
+    "styles_compared": 0.56,
     "tradeoff_curve": 0.49,
 }
 GROUP_TITLE = 34  # height of a column's title
