@@ -57,6 +57,11 @@ class InstanceNorm(nn.Module):
         return (x - mean) * scale + self.bias[:, None, None]
 
 
+def _relu(x: Tensor) -> Tensor:
+    """ReLU, in place unless a gradient needs the input: large pictures wait for memory."""
+    return F.relu(x, inplace=not x.requires_grad)
+
+
 class ResidualBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -64,7 +69,7 @@ class ResidualBlock(nn.Module):
         self.conv2, self.in2 = ReflectConv(channels, channels, 3), InstanceNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.in2(self.conv2(F.relu(self.in1(self.conv1(x)))))
+        return x + self.in2(self.conv2(_relu(self.in1(self.conv1(x)))))
 
 
 class FastStyle(nn.Module):
@@ -87,12 +92,12 @@ class FastStyle(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for number in (1, 2, 3):
-            x = F.relu(getattr(self, f"in{number}")(getattr(self, f"conv{number}")(x)))
+            x = _relu(getattr(self, f"in{number}")(getattr(self, f"conv{number}")(x)))
         for number in range(1, self.blocks + 1):
             x = getattr(self, f"res{number}")(x)
         for number in (1, 2):
             larger = F.interpolate(x, scale_factor=2, mode="nearest")
-            x = F.relu(getattr(self, f"in{number + 3}")(getattr(self, f"deconv{number}")(larger)))
+            x = _relu(getattr(self, f"in{number + 3}")(getattr(self, f"deconv{number}")(larger)))
         return self.deconv3(x)
 
     def norms(self) -> list[InstanceNorm]:

@@ -60,9 +60,10 @@ def paint_fast(
         fraction = strength * (1 - keep_strength * match_batch(rgb, kept, "image", "keep")[1])
     result, known, before = torch.empty_like(rgb), None, None
     for number, picture in enumerate(rgb):
-        seen = _statistics(network, picture.clamp(0, 1), tile)
+        seen, painted = _first_pass(network, picture.clamp(0, 1), tile)
         known = _followed(known, seen) if is_clip else seen
-        painted = _painted(network, picture.clamp(0, 1), known, tile)
+        if painted is None or known is not seen:
+            painted = _painted(network, picture.clamp(0, 1), known, tile)
         if is_clip and before is not None:
             painted = steadied(painted, picture, *before)
         before = painted, picture
@@ -73,15 +74,22 @@ def paint_fast(
     return result if alpha is None else torch.cat([result, alpha], -1)
 
 
-def _statistics(network: FastStyle, picture: Tensor, tile: int) -> Statistics:
-    """The statistics of every norm over the whole picture [H, W, 3], at most `tile` px long."""
+def _first_pass(network: FastStyle, picture: Tensor, tile: int) -> tuple[Statistics, Tensor | None]:
+    """The statistics of every norm over the whole picture [H, W, 3], and what the pass painted.
+
+    A picture that needs tiles is made smaller, to half a tile, and nothing is painted.
+    """
+    height, width = picture.shape[:2]
     x = picture.movedim(-1, 0)[None]
-    scale = min(1.0, tile / max(x.shape[2:]))
-    if scale < 1:
-        size = [max(MIN_SIDE, round(side * scale)) for side in x.shape[2:]]
+    is_small = max(height, width) <= tile
+    if not is_small:
+        scale = tile / 2 / max(height, width)
+        size = [max(MIN_SIDE, round(side * scale)) for side in (height, width)]
         x = F.interpolate(x, size, mode="bilinear", antialias=True)
-    network(_padded(x).contiguous(memory_format=torch.channels_last) * 255)
-    return network.statistics()
+    painted = network(_padded(x).contiguous(memory_format=torch.channels_last) * 255) / 255
+    if not is_small:
+        return network.statistics(), None
+    return network.statistics(), painted[0, :, :height, :width].movedim(0, -1).clamp(0, 1)
 
 
 def _followed(known: Statistics | None, seen: Statistics) -> Statistics:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from visage.models.fast_style import FastStyle
+from visage.models.fast_style import FastStyle, built_in_styles, load_fast_style
 from visage.techniques.fast_style import paint_fast
 
 
@@ -21,16 +21,21 @@ def picture():
     return torch.rand(1, 150, 131, 3, generator=torch.Generator().manual_seed(1))
 
 
+@torch.no_grad()
 def test_tiles_equal_the_whole_picture(network, picture):
-    def paint(tile):
-        # The statistics are the whole picture's either way, if that is not made smaller for them.
-        from visage.techniques import fast_style as technique
+    # The statistics are the whole picture's either way, if that is not made smaller for them.
+    from visage.techniques import fast_style as technique
 
-        statistics = technique._statistics(network, picture[0], 1024)
-        with torch.no_grad():
-            return technique._painted(network, picture[0], statistics, tile)
+    statistics, whole = technique._first_pass(network, picture[0], 1024)
+    tiled = technique._painted(network, picture[0], statistics, 64)
+    assert (tiled - whole).abs().max() < 1e-5
 
-    assert (paint(64) - paint(1024)).abs().max() < 1e-5
+
+def test_a_picture_in_tiles_is_painted_nearly_like_one_that_needs_none(photograph):
+    path = built_in_styles()["starry_night (built in)"]
+    picture, network = photograph("astronaut")[None], load_fast_style(path)
+    whole, tiled = (paint_fast(picture, network, tile=tile) for tile in (512, 448))
+    assert 0 < (whole - tiled).abs().mean() < 0.03
 
 
 def test_strength_0_is_the_picture_and_1_the_networks(network, picture):
@@ -52,8 +57,8 @@ def test_a_clips_statistics_follow_slowly(network):
     dark, bright = torch.rand(2, 1, 64, 64, 3).unbind(0)
     frames = torch.cat([0.3 * dark, 0.3 * dark, 0.5 + 0.5 * bright])
     clip, single = paint_fast(frames, network), paint_fast(frames, network, is_clip=False)
-    assert torch.equal(clip[:2], single[:2])
-    assert not torch.equal(clip[2], single[2])
+    assert torch.allclose(clip[:2], single[:2], atol=1e-5)
+    assert not torch.allclose(clip[2], single[2], atol=1e-2)
     assert torch.equal(single[2:], paint_fast(frames[2:], network))
 
 
