@@ -112,10 +112,11 @@ class FastStyle(nn.Module):
     def normalised_by(self, statistics: Statistics) -> nn.Module:
         """A copy that normalises every picture by these; its convolutions do it, at no cost."""
         fixed = copy.deepcopy(self)
-        names = [name for name, module in self.named_modules() if isinstance(module, InstanceNorm)]
-        for name, (mean, variance) in zip(names, statistics, strict=True):
-            norm = fixed.get_submodule(name)
-            conv = fixed.get_submodule(_before(name)).conv2d
+        parts = list(fixed.named_modules())
+        norms = [(name, part) for name, part in parts if isinstance(part, InstanceNorm)]
+        # Each norm follows its convolution; the last convolution has none.
+        convs = [part.conv2d for _, part in parts if isinstance(part, ReflectConv)][: len(norms)]
+        for (name, norm), conv, (mean, variance) in zip(norms, convs, statistics, strict=True):
             scale = norm.weight * (variance.flatten() + EPSILON).rsqrt()
             conv.weight *= scale[:, None, None, None]
             conv.bias.copy_((conv.bias - mean.flatten()) * scale + norm.bias)
@@ -126,13 +127,6 @@ class FastStyle(nn.Module):
     def reach(self) -> int:
         """Pixels from which a pixel of the result is affected, but for the statistics."""
         return 4 + 1 + 2 + 4 * 2 * self.blocks + 2 + 1 + 4 + 8
-
-
-def _before(norm: str) -> str:
-    """The name of the convolution before a norm: conv2 before in2, deconv1 before in4."""
-    parent, _, number = norm.rpartition("in")
-    is_outer = not parent
-    return f"deconv{int(number) - 3}" if is_outer and int(number) > 3 else f"{parent}conv{number}"
 
 
 def built_in_styles() -> dict[str, Path]:
