@@ -119,7 +119,7 @@ class FastStyle(nn.Module):
         for (name, norm), conv, (mean, variance) in zip(norms, convs, statistics, strict=True):
             scale = norm.weight * (variance.flatten() + EPSILON).rsqrt()
             conv.weight *= scale[:, None, None, None]
-            conv.bias.copy_((conv.bias - mean.flatten()) * scale + norm.bias)
+            conv.bias = nn.Parameter((conv.bias - mean.flatten()) * scale + norm.bias)
             fixed.set_submodule(name, nn.Identity())
         return fixed.to(memory_format=torch.channels_last)
 
