@@ -237,9 +237,10 @@ def process_group(item) -> str:
     those of a file, or of a file's `process` mark; on a canvas, those of each canvas.
     """
     mark = item.get_closest_marker("process")
-    canvas = item.callspec.params.get("canvas") if hasattr(item, "callspec") else None
-    parts = [str(item.path), *(mark.args if mark else ()), canvas]
-    return " ".join(filter(None, parts))
+    parts = [str(item.path), *(mark.args if mark else ())]
+    if "open_page" in item.fixturenames and hasattr(item, "callspec"):
+        parts.append(item.callspec.params.get("canvas", ""))
+    return " ".join(parts)
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
