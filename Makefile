@@ -14,10 +14,9 @@ FRONTEND := .venv/newer-frontend
 demo: $(READY)
 	$(BIN)/visage demo
 
-# Processes of one thread each: the networks of the tests are too small to share among threads, and
-# a process that waits for a page leaves its core to the others.
-# What shares a server, a page or models stays together; see tests/conftest.py.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 3 --dist loadgroup
+# Two processes of one thread each: the networks of the tests are too small to share among threads.
+# A file's tests stay together, and so do its server, its page and its models.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
 
 test: lint $(FRONTEND)
 	$(PYTEST) --durations 25

@@ -224,23 +224,11 @@ def pytest_ignore_collect(collection_path, config) -> bool | None:
 
 
 def pytest_collection_modifyitems(items) -> None:
-    """Mark what `make test-fast` leaves out, and what one process runs."""
+    """Mark what `make test-fast` leaves out."""
     for item in items:
         folder = item.path.relative_to(Path(__file__).parent).parts[0]
         if folder in SLOW_FOLDERS or SLOW_FIXTURES & set(item.fixturenames):
             item.add_marker(pytest.mark.slow)
-        item.add_marker(pytest.mark.xdist_group(process_group(item)))
-
-
-def process_group(item) -> str:
-    """The name of the tests that run in one process, as they share a server, a page and models:
-    those of a file, or of a file's `process` mark; on a canvas, those of each canvas.
-    """
-    mark = item.get_closest_marker("process")
-    parts = [str(item.path), *(mark.args if mark else ())]
-    if "open_page" in item.fixturenames and hasattr(item, "callspec"):
-        parts.append(item.callspec.params.get("canvas", ""))
-    return " ".join(parts)
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

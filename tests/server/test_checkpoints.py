@@ -126,7 +126,6 @@ def own_model(comfy, comfyui_path, tmp_path_factory):
         yield running
 
 
-@pytest.mark.process("two clicks")
 def test_two_clicks_from_the_template_browser_to_a_picture(own_model, open_page):
     name = "face_edit_sd15"
     template = json.loads((PACK / "workflows" / f"{name}.json").read_text(encoding="utf-8"))

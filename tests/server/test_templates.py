@@ -188,7 +188,6 @@ def test_opens_whole_converts_to_its_twin_and_is_saved_as_it_was(canvas, ours, n
     assert ours(canvas.complaints) == []
 
 
-@pytest.mark.process("runs")
 @pytest.mark.parametrize(
     ("canvas", "name"),
     [("classic", name) for name in RUNNING]
