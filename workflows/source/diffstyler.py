@@ -118,12 +118,10 @@ def workflows() -> list[Workflow]:
 class Inputs:
     """The picture as it is kept and in the model's size, the model and its prompts."""
 
-    def __init__(
-        self, flow: Workflow, base: Base, settings: Settings, file: str = "visage_astronaut.png"
-    ) -> None:
+    def __init__(self, flow: Workflow, base: Base, settings: Settings) -> None:
         self.base, self.settings = base, settings
         with flow.column(INPUTS):
-            picture = loaded_picture(flow, "Picture", file)
+            picture = loaded_picture(flow, "Picture", "visage_astronaut.png")
         with flow.column(PREPARE):
             if base.is_starter:
                 picture = resized(flow, "Square", picture, KEPT_SIZE, crop="center")

@@ -15,6 +15,7 @@ from .parts import (
     Loaded,
     loaded_picture,
     sampled,
+    saved_and_compared,
 )
 
 GARMENT = """\
@@ -314,12 +315,4 @@ def proven(flow: Workflow, picture: Node, edited: Node, mask: Node | Output) -> 
         )
         flow.add("PreviewAny", "Proof", source=blend["proof"])
         flow.add("PreviewAny", "Report", source=blend["report"])
-        flow.add("SaveImage", "Result", images=blend, filename_prefix=f"visage/{flow.name}")
-        flow.add(
-            "VisageCompare",
-            "Before and after",
-            before=picture,
-            after=blend,
-            before_label="original",
-            after_label="edited",
-        )
+        saved_and_compared(flow, picture, blend, "edited")

@@ -55,16 +55,16 @@ BASE_SDXL_INPAINTING = Base(
 )
 
 
-def saved_and_compared(flow: Workflow, picture: Node, painted: Node) -> None:
-    """The painting saved under the workflow's name, and beside the picture."""
-    flow.add("SaveImage", "Result", images=painted, filename_prefix=f"visage/{flow.name}")
+def saved_and_compared(flow: Workflow, picture: Node, result: Node, label: str = "painted") -> None:
+    """The result saved under the workflow's name, and beside the picture."""
+    flow.add("SaveImage", "Result", images=result, filename_prefix=f"visage/{flow.name}")
     flow.add(
         "VisageCompare",
         "Before and after",
         before=picture,
-        after=painted,
+        after=result,
         before_label="original",
-        after_label="painted",
+        after_label=label,
     )
 
 
