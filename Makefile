@@ -14,9 +14,10 @@ FRONTEND := .venv/newer-frontend
 demo: $(READY)
 	$(BIN)/visage demo
 
-# Two processes of one thread each: the networks of the tests are too small to share among threads.
-# A file's tests stay together, and so do its server, its page and its models.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
+# Processes of one thread each: the networks of the tests are too small to share among threads. There
+# are more of them than a small machine has cores, as half of the time pages and servers are waited
+# for. tests/scheduling.py says which tests stay together.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 4 --dist loadscope --no-loadscope-reorder
 
 test: lint $(FRONTEND)
 	$(PYTEST) --durations 25
