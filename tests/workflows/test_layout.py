@@ -11,19 +11,8 @@ from visage.workflows.builder.sight import box, extent, hidden_links, ways
 WORKFLOWS = Path(visage.__file__).parent / "workflows"
 NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
 SCREEN, ZOOM = (1920, 1080), 0.6
-# Masks joined before a painted outline; a ControlNet before the sampler; two pictures painted side
-# by side; Bring Face beside the last step; four methods, one below the other.
-LARGE = {
-    "add_object": 0.57,
-    "control_style": 0.5,
-    "control_style_sdxl": 0.5,
-    "style_adapter": 0.54,
-    "style_then_identity": 0.57,
-    "style_then_identity_sd15": 0.59,
-    "style_then_identity_sdxl": 0.59,
-    "styles_compared": 0.56,
-    "tradeoff_curve": 0.49,
-}
+# Two pictures painted one below the other.
+LARGE = {"style_adapter": 0.58}
 GROUP_TITLE = 34  # height of a column's title
 
 

@@ -9,7 +9,7 @@ from math import dist
 from ...headless.canvas import to_api_form
 from .classes import known_classes
 from .graph import COLOURS, WIDGETS, Node, Output, Workflow, declared_inputs
-from .layout import CLOSE, ROOMY, Layout, layouts, size_of
+from .layout import CLOSE, ROOMY, TIGHT, Layout, layouts, size_of
 from .sight import extent, hidden_links, ways
 
 BYPASSED = 4
@@ -23,8 +23,9 @@ FRONTEND = "1.27.10"  # that of the oldest ComfyUI which these files are for
 def build(workflow: Workflow) -> tuple[dict, dict]:
     """Canvas form and API form."""
     canvas = _easiest(workflow, ROOMY)
-    if not _fits(canvas):
-        canvas = min(canvas, _easiest(workflow, CLOSE), key=_strain)
+    for closer in (CLOSE, TIGHT):
+        if not _fits(canvas):
+            canvas = min(canvas, _easiest(workflow, closer), key=_strain)
     return canvas, api_twin(canvas)
 
 

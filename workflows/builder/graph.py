@@ -21,6 +21,8 @@ from typing import Any
 from .classes import known_classes
 
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+# There is nothing to set on these, and nothing to see.
+FOLDED = ("InvertMask", "VAEDecode", "VAEEncode")
 COLOURS = ("#3f789e", "#88A", "#8A8", "#b58b2a")
 
 
@@ -87,12 +89,13 @@ class Workflow:
         *,
         id: int | None = None,
         bypass: bool = False,
-        folded: bool = False,
+        folded: bool | None = None,
         grown_height: int = 0,
         **inputs: Any,
     ) -> Node:
         """A node in the current column. Without `id` it is one more than the last node's. A folded
-        one shows its title alone until it is clicked. One that grows when it has run gets at
+        one shows its title alone until it is clicked; without `folded` it is one of `FOLDED`.
+        One that grows when it has run gets at
         least `grown_height` pixels, where its class has no room in `layout.ROOM`.
 
         Raises ValueError for a class, an input or an output that there is not, a title that is
@@ -112,6 +115,8 @@ class Workflow:
             raise ValueError(f"{self.name}: {title} stands in no column")
         given = {name: _output(value) for name, value in inputs.items()}
         complete = self._complete(kind, title, given)
+        if folded is None:
+            folded = kind in FOLDED
         node = Node(number, kind, title, self.current, complete, bypass, folded, grown_height)
         self.nodes.append(node)
         return node

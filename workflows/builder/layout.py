@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .classes import known_classes
 from .graph import WIDGETS, Node, Output, Workflow, declared_inputs
-from .sight import FOLDED, SLOT, TITLE, WIDGET
+from .sight import SLOT, TITLE, WIDGET, folded_size
 
 SCRIPT = Path(__file__).parent / "layout.mjs"
 LIBRARY = Path(__file__).parents[2] / "node_modules" / "elkjs"
@@ -39,6 +39,7 @@ ROOM = {
 MIN_WIDTH = 220  # of nodes with widgets, so that their values can be read
 # The choices of a multiple choice open in a list of their own.
 SHORTER = {"VisageFaceMask": 300}
+NOTE = 1  # the id of "Read me"
 NOTE_WIDTH = (250, 380)
 LETTER, LINE = 6.3, 14.0  # of a note's text
 PADDING, HEADING, GAP = 14, 40, 34  # of a column around its nodes, and between nodes
@@ -67,6 +68,12 @@ CLOSE = {
     "elk.spacing.edgeNode": "12",
     "elk.spacing.edgeEdge": "10",
     "elk.layered.spacing.nodeNodeBetweenLayers": "34",
+}
+TIGHT = {
+    "elk.spacing.nodeNode": "16",
+    "elk.spacing.edgeNode": "10",
+    "elk.spacing.edgeEdge": "8",
+    "elk.layered.spacing.nodeNodeBetweenLayers": "26",
 }
 # The alternatives that are tried: the placement of nodes in a layer, how much steep links widen the
 # gap between layers, and the seeds of the search for few crossings.
@@ -114,10 +121,16 @@ class Layout:
 def layouts(workflow: Workflow, spacing: Mapping[str, str] = ROOMY) -> Iterator[Layout]:
     """Several layouts of a workflow. Raises FileNotFoundError without Node.js or elkjs."""
     sizes = {
-        node.id: FOLDED if node.folded else size_of(node.kind, node.grown_height)
+        node.id: folded_size(node.title, size_of(node.kind)[0])
+        if node.folded
+        else size_of(node.kind, node.grown_height)
         for node in workflow.nodes
     }
     graph = _graph(workflow, sizes)
+    graphs = [graph]
+    for width in NOTE_WIDTH:
+        note = _as_child(NOTE, _note_size(workflow.note, width), 0)
+        graphs.append({**graph, "children": [note, *graph["children"]]})
     options = [
         {
             **OPTIONS,
@@ -128,16 +141,24 @@ def layouts(workflow: Workflow, spacing: Mapping[str, str] = ROOMY) -> Iterator[
         }
         for placement, widening, seed in product(PLACEMENTS, WIDENINGS, SEEDS)
     ]
-    for placed in _elk([{**graph, "layoutOptions": each} for each in options]):
+    asked = [{**each, "layoutOptions": option} for option in options for each in graphs]
+    for placed in _elk(asked):
         boxes = {int(child["id"]): child for child in placed["children"]}
         positions = {
             number: (round(box["x"]), round(box["y"]) + TITLE) for number, box in boxes.items()
         }
         bends, origins = _bends(placed["edges"], boxes.values())
+        if NOTE in boxes:
+            size = boxes[NOTE]["width"], boxes[NOTE]["height"] - TITLE
+            columns = _columns(workflow, positions, {**sizes, NOTE: size}, bends)
+            yield Layout(positions, {**sizes, NOTE: size}, columns, bends, origins)
+            continue
         for place_note in (_note_on_top, _note_beside):
             columns = _columns(workflow, positions, sizes, bends)
             position, size = place_note(workflow, columns, positions)
-            yield Layout({**positions, 1: position}, {**sizes, 1: size}, columns, bends, origins)
+            yield Layout(
+                {**positions, NOTE: position}, {**sizes, NOTE: size}, columns, bends, origins
+            )
 
 
 def _bends(edges: list[dict], boxes: Iterable[dict]) -> tuple[dict, dict]:
@@ -172,7 +193,8 @@ def _with_corners(start: dict, bends: list, end: dict) -> list[tuple[int, int]]:
     for x, y in [*bends, (round(end["x"]), round(end["y"]))]:
         before_x, before_y = points[-1]
         if abs(y - before_y) > STEEP:
-            points += [(before_x + CORNER, before_y), (x - CORNER, y)]
+            corner = min(CORNER, (x - before_x) // 2)
+            points += [(before_x + corner, before_y), (x - corner, y)]
         points.append((x, y))
     return points[1:-1]
 
@@ -223,27 +245,18 @@ def _graph(workflow: Workflow, sizes: dict[int, tuple[int, int]]) -> dict:
     """The workflow as ELK reads it; a node's box includes its title bar."""
     children = []
     for node in workflow.nodes:
-        width, height = sizes[node.id]
+        width = sizes[node.id][0]
         ports = [
             _port(f"{node.id}:{name}", "WEST", 0, y) for name, y in _input_places(node).items()
         ]
         outputs = known_classes()[node.kind]["output"]
         ports += [
-            _port(f"{node.id}.{number}", "EAST", width, _slot(number))
+            _port(
+                f"{node.id}.{number}", "EAST", width, TITLE / 2 if node.folded else _slot(number)
+            )
             for number in range(len(outputs))
         ]
-        children.append(
-            {
-                "id": str(node.id),
-                "width": width,
-                "height": height + TITLE,
-                "ports": ports,
-                "layoutOptions": {
-                    "elk.portConstraints": "FIXED_POS",
-                    "elk.partitioning.partition": str(node.column),
-                },
-            }
-        )
+        children.append({**_as_child(node.id, sizes[node.id], node.column), "ports": ports})
     edges = [
         {
             "id": f"{node.id}.{name}",
@@ -255,6 +268,18 @@ def _graph(workflow: Workflow, sizes: dict[int, tuple[int, int]]) -> dict:
         if isinstance(value, Output)
     ]
     return {"id": workflow.name, "children": children, "edges": edges}
+
+
+def _as_child(number: int, size: tuple[int, int], column: int) -> dict:
+    return {
+        "id": str(number),
+        "width": size[0],
+        "height": size[1] + TITLE,
+        "layoutOptions": {
+            "elk.portConstraints": "FIXED_POS",
+            "elk.partitioning.partition": str(column),
+        },
+    }
 
 
 def _port(name: str, side: str, x: float, y: float) -> dict:
@@ -289,12 +314,13 @@ def _columns(
     """Boxes around the nodes of each column, all as high as the highest; no link crosses their
     titles.
     """
-    top = min(positions[node.id][1] for node in workflow.nodes) - TITLE - PADDING
+    top = min(y for _, y in positions.values()) - TITLE - PADDING
     top = min([top, *(y for points in bends.values() for _, y in points)]) - HEADING
-    bottom = max(positions[node.id][1] + sizes[node.id][1] for node in workflow.nodes) + PADDING
+    bottom = max(y + sizes[node][1] for node, (_, y) in positions.items()) + PADDING
     boxes = []
     for number in range(len(workflow.columns)):
         inside = [node.id for node in workflow.nodes if node.column == number]
+        inside += [NOTE] if number == 0 and NOTE in positions else []
         left = min(positions[node][0] for node in inside) - PADDING
         right = max(positions[node][0] + sizes[node][0] for node in inside) + PADDING
         boxes.append((left, top, right - left, bottom - top))

@@ -15,7 +15,7 @@ from math import atan2, cos, dist, pi, sin
 import numpy as np
 
 TITLE, SLOT, WIDGET = 30, 20, 24  # heights on LiteGraph's canvas
-FOLDED = (120, 0)  # width and height of a folded node, of which the page shows the title alone
+LETTER, ROUND_TITLE = 7.2, 60  # of a title: the width of a letter, and what is around them
 BEND = 80  # how far a curve's control point lies from a reroute, at most
 EDGE = 4  # a link may touch a node's edge
 SAMPLES = np.linspace(0, 1, 40)
@@ -36,8 +36,16 @@ def box(node: dict) -> tuple[float, float, float, float]:
     """Left, top, right and bottom of a node with its title bar."""
     (x, y), (width, height) = node["pos"], node["size"]
     if node["flags"].get("collapsed"):
-        width, height = FOLDED
+        width, height = folded_size(node["title"], width)
     return x, y - TITLE, x + width, y + height
+
+
+def folded_size(title: str, width: float) -> tuple[int, int]:
+    """Width and height below the title bar of a folded node, of which the page shows the title.
+
+    `width` is that of the open node, at most.
+    """
+    return round(min(width, ROUND_TITLE + LETTER * len(title))), 0
 
 
 def extent(canvas: dict) -> tuple[float, float]:
@@ -83,6 +91,8 @@ def hidden_links(canvas: dict) -> list[str]:
 
 
 def _output_place(node: dict, slot: int) -> Point:
+    if node["flags"].get("collapsed"):
+        return box(node)[2], node["pos"][1] - TITLE / 2
     return node["pos"][0] + node["size"][0], node["pos"][1] + (slot + 0.7) * SLOT
 
 

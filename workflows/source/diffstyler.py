@@ -226,7 +226,7 @@ def inverted_and_painted(flow: Workflow, inputs: Inputs, regions: Node, **settin
             steps=inputs.settings.steps,
             inversion_steps=inputs.settings.inversion_steps,
         )
-        flow.add("PreviewAny", "Inversion report", source=inversion["report"])
+        flow.add("PreviewAny", "Inversion report", folded=True, source=inversion["report"])
     with flow.column(PAINT):
         painted = flow.add(
             "VisageDiffStyler",

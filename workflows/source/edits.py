@@ -239,6 +239,7 @@ def add_object(flow: Workflow) -> None:
         alone = flow.add(
             "VisageCombineMasks",
             "Object alone",
+            folded=True,
             image=picture,
             operation="intersect",
             mask=shown,
@@ -314,5 +315,5 @@ def proven(flow: Workflow, picture: Node, edited: Node, mask: Node | Output) -> 
             "VisagePixelBlend", "Pixel blend", edited=edited, original=picture, mask=mask
         )
         flow.add("PreviewAny", "Proof", source=blend["proof"])
-        flow.add("PreviewAny", "Report", source=blend["report"])
+        flow.add("PreviewAny", "Report", folded=True, source=blend["report"])
         saved_and_compared(flow, picture, blend, "edited")

@@ -265,13 +265,14 @@ def styles_compared(flow: Workflow) -> None:
         faces = flow.add(
             "VisageLoadFaceAnalyzer", "Faces", analyzer="auto (the best that is installed)"
         )
-    with flow.column("3 · Four ways to paint"):
+    with flow.column("3 · With the painting's colours"):
         given = {"image": picture, "style": style, "keep": mask}
         patches = flow.add("VisageNeuralStyle", "Patches", **given)
+    with flow.column("4 · With the photograph's"):
         own = flow.add(
             "VisageNeuralStyle", "Patches, own colours", **given, colour="keep the picture's"
         )
-    with flow.column("4 · One pass each"):
+    with flow.column("5 · One pass each"):
         fast = flow.add(
             "VisageFastStyle", "Fast Style", image=picture, fast_style=fast_style, keep=mask
         )
@@ -279,7 +280,7 @@ def styles_compared(flow: Workflow) -> None:
         first = flow.add("ImageBatch", "Patches both", image1=patches, image2=own)
         second = flow.add("ImageBatch", "One pass both", image1=fast, image2=adain)
         painted = flow.add("ImageBatch", "All four", image1=first, image2=second)
-    with flow.column("5 · Side by side"):
+    with flow.column("6 · Side by side"):
         identity = flow.add(
             "VisageIdentityScore", "Identity score", original=picture, result=painted, faces=faces
         )

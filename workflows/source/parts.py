@@ -177,12 +177,14 @@ def resized(
     size: int,
     id: int | None = None,
     crop: str = "disabled",
+    folded: bool | None = None,
 ) -> Node:
     """A picture as large as the model's own; `crop` is "center" or "disabled", which distorts."""
     return flow.add(
         "ImageScale",
         title,
         id=id,
+        folded=folded,
         image=picture,
         upscale_method="area",
         width=size,

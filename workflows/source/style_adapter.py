@@ -50,7 +50,9 @@ def workflows() -> list[Workflow]:
             parser=parser,
         )
         prompt = flow.add("CLIPTextEncode", "Prompt", text=PROMPT, clip=model.clip)
-        negative = flow.add("CLIPTextEncode", "Negative prompt", text="", clip=model.clip)
+        negative = flow.add(
+            "CLIPTextEncode", "Negative prompt", folded=True, text="", clip=model.clip
+        )
         others = flow.add("InvertMask", "All but the face", id=24, mask=mask)
         others = flow.add(
             "VisageSoftMask", "Soft mask, whole", id=31, mask=others, sigma=4, grow=-16
@@ -80,7 +82,7 @@ def workflows() -> list[Workflow]:
             crops=crops["crops"],
             original=picture,
         )
-        flow.add("PreviewImage", "Raw result", images=pasted)
+        flow.add("PreviewImage", "Raw result", folded=True, images=pasted)
         blend = flow.add(
             "VisagePixelBlend",
             "Pixel blend",
@@ -100,7 +102,7 @@ def workflows() -> list[Workflow]:
             mask=others,
             mode="tone",
         )
-        flow.add("PreviewAny", "Proof, whole", source=kept["proof"])
+        flow.add("PreviewAny", "Proof, whole", folded=True, source=kept["proof"])
         flow.add(
             "SaveImage", "Whole picture", images=kept, filename_prefix="visage/style_adapter_whole"
         )

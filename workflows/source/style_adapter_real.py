@@ -114,11 +114,12 @@ def painted(flow: Workflow, base: Base, files: Files) -> None:
         positive = flow.add("CLIPTextEncode", "Prompt", text=words, clip=model.clip)
         unwanted = "photograph, blurry"
         negative = flow.add("CLIPTextEncode", "Negative prompt", text=unwanted, clip=model.clip)
-    with flow.column("3 · Paint all but the face"):
-        prompts = {"positive": positive, "negative": negative}
         if files.controlnet:
             edges = drawing(flow, scaled, parser)
             net = flow.add("ControlNetLoader", "ControlNet", control_net_name=files.controlnet)
+    with flow.column("3 · Paint all but the face"):
+        prompts = {"positive": positive, "negative": negative}
+        if files.controlnet:
             held = flow.add(
                 "ControlNetApplyAdvanced",
                 "Hold the drawing",
@@ -150,7 +151,9 @@ def painted(flow: Workflow, base: Base, files: Files) -> None:
 
 def drawing(flow: Workflow, picture: Node, parser: Node) -> Node:
     """The picture's own edges, and the outlines of face, hair, neck and clothes beside them."""
-    parts = flow.add("VisageFaceMask", "Parts", image=picture, parser=parser, parts=PARTS)
+    parts = flow.add(
+        "VisageFaceMask", "Parts", folded=True, image=picture, parser=parser, parts=PARTS
+    )
     outlines = flow.add("Canny", "Outlines of the parts", image=parts["labels"])
     edges = flow.add("Canny", "Edges", image=picture)
     # Of two drawings in white on black, screen keeps the lines of both.

@@ -32,8 +32,8 @@ restyled.
 """
 THEN = """\
 Restyles a picture freely and then brings the people back. The canvas with its face tiles is
-restyled twice: once with much style, which becomes the picture, and once gently, for the faces
-alone. A face is exchanged only where that makes it more like the person.
+restyled twice: freely for the picture, and gently for the faces. A face is exchanged only where
+that makes it more like the person.
 
 Change first
 · Picture: who shall be restyled, any number of people.
@@ -46,13 +46,12 @@ Then, if you like
 restyled.
 · Prompt stays empty for pictures as they are.
 · Bring face and Face parser, bypassed (purple): enable both with Ctrl-B, and each face of the
-picture itself is warped into the result, in its light and colours. Own detail, where there is one,
-does the starter's part of that: bypass it then.
+picture itself is warped into the result, in its light and colours.
 
 """
 STARTER_NOTE = """\
-The starter knows drawn people only, and paints them softly. So Own detail, the last node, takes its
-colours and light and keeps the picture's own features; Faces in words tells what came before it.
+The starter knows drawn people only, and paints softly. So Own detail takes its colours and light
+and keeps the picture's own features; Faces in words tells the scores before that.
 For brushwork load SD 1.5 in its place, bypass Own detail, set the sizes of Mosaic compose and Style
 size to 512, and choose an analyzer for photographs in Face analyzer."""
 
@@ -128,6 +127,7 @@ def style_then_identity(flow: Workflow, base: Base) -> None:
         free = flow.add(
             "VisageMosaicRestore",
             "Free restore",
+            folded=True,
             stylised=free,
             mosaic=canvas.mosaic["mosaic"],
             keep_best=False,
@@ -203,7 +203,9 @@ def faces_back(
 
 def with_own_detail(flow: Workflow, canvas: Canvas, result: Node, first_id: int) -> Node:
     """The result's colours and light on the detail of the picture."""
-    everywhere = flow.add("SolidMask", "Everywhere", id=first_id, value=1.0, width=64, height=64)
+    everywhere = flow.add(
+        "SolidMask", "Everywhere", id=first_id, folded=True, value=1.0, width=64, height=64
+    )
     return flow.add(
         "VisagePixelBlend",
         "Own detail",

@@ -18,7 +18,7 @@ Change first
 
 Then, if you like
 · Put a sampler of your own between Model size and the scores, with its Prompt, and give every
-branch another denoise, weight or guard strength. The label of each Trade-off names the setting.
+branch another denoise, weight or guard strength. The label of each Run names the setting.
 · Or leave only the first branch and let the command line sweep it:
   visage tradeoff workflow.json --dial "Paint 1.strength=0.2,0.4,0.6,0.8,1"
 
@@ -32,9 +32,9 @@ def workflows() -> list[Workflow]:
     flow = Workflow("tradeoff_curve", NOTE)
     with flow.column("1 · Inputs"):
         picture = loaded_picture(flow, "Picture", "visage_portrait.png")
-        content_picture = resized(flow, "Model size", picture, BASE_STARTER.size)
+        content_picture = resized(flow, "Model size", picture, BASE_STARTER.size, folded=True)
         style = loaded_picture(flow, "Style picture", "visage_style_watercolour.png")
-        style_picture = resized(flow, "Style size", style, BASE_STARTER.size)
+        style_picture = resized(flow, "Style size", style, BASE_STARTER.size, folded=True)
         model = BASE_STARTER.load(flow)
         faces = flow.add("VisageLoadFaceAnalyzer", "Faces")
         content = flow.add("VAEEncode", "Content", pixels=content_picture, vae=model.vae)
@@ -42,6 +42,8 @@ def workflows() -> list[Workflow]:
     with flow.column("2 · Four strengths, and their scores"):
         last = None
         for number, strength in enumerate(STRENGTHS, 1):
+            # The first branch is open to be read, and the last curve to be seen.
+            first, complete = number == 1, number == len(STRENGTHS)
             painted = flow.add(
                 "VisageLatentAdaIN",
                 f"Paint {number}",
@@ -53,16 +55,22 @@ def workflows() -> list[Workflow]:
             identity = flow.add(
                 "VisageIdentityScore",
                 f"Identity {number}",
+                folded=not first,
                 original=content_picture,
                 result=decoded,
                 faces=faces,
             )
             score = flow.add(
-                "VisageStyleScore", f"Style score {number}", result=decoded, style=style_picture
+                "VisageStyleScore",
+                f"Style score {number}",
+                folded=not first,
+                result=decoded,
+                style=style_picture,
             )
             last = flow.add(
                 "VisageTradeoff",
-                f"Trade-off {number}",
+                f"Run {number}" if not complete else "Trade-off",
+                folded=not complete,
                 style=score,
                 identity=identity,
                 label=f"strength={strength:g}",
