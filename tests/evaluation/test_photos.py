@@ -101,5 +101,5 @@ def test_outlines_are_polygons_with_holes():
     drawn = outlined(square, 10, 10)
     assert drawn[2, 2] and not drawn[4, 5] and not drawn[0, 0]
     outlines = json.loads(OUTLINES.read_text())
-    assert len(outlines) == 12
+    assert len(outlines) == 24
     assert all(len(polygon) >= 4 for o in outlines.values() for polygon in o["hair"])

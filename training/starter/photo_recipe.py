@@ -184,7 +184,8 @@ class PhotoRecipe:
                 # diffusers' network.to would warn of float32 layers, of which there are none.
                 torch.nn.Module.to(network, "cpu", torch.float16)
                 network.save_pretrained(folder / name)
-            size = str(self.settings["photo_parser"]["input_size"])
+            # Edges are finer when it sees a face a little larger than it learned to.
+            size = str(self.settings["photo_parser"]["parsing_size"])
             write_network(self.photo_parser, "face_parser", folder, {"visage.input_size": size})
             write_network(self.photo_detector, "face_detector", folder, {})
             self._write_face_edit(folder)

@@ -318,7 +318,7 @@ def test_an_export_holds_the_new_parts_and_the_old_rest(tmp_path, monkeypatch):
     assert torch.equal(made.unet.conv_out.bias, old.unet.conv_out.bias)
     assert made.unet.config.sample_size == 24
     written = load_face_parser(starter_file("face_parser", out))
-    assert written.input_size == 256 and written.network.refine is not None
+    assert written.input_size == 320 and written.network.refine is not None
     head = load_face_detector(starter_file("face_detector", out)).network.head.weight
     assert torch.allclose(head, detector.head.weight, atol=1e-3)
     digest = hashlib.sha256(starter_file("unet", out).read_bytes()).hexdigest()
