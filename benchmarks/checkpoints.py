@@ -42,9 +42,9 @@ SMALL = {
     "VisageCropFaces": {"size": SIZE},
     "ImageScale": {"width": 2 * SIZE, "height": 2 * SIZE},
     "VisageMosaicCompose": {"size": SIZE},
-    "VisageStyleTransfer": {"steps": 2, "inversion_steps": 50},
+    "VisageStyleTransfer": {"steps": 2, "inversion_steps": 10},
     "VisageTrainStyleLora": {"steps": 2, "size": SIZE},
-    "VisageInvert": {"steps": 2, "inversion_steps": 50},
+    "VisageInvert": {"steps": 2, "inversion_steps": 10},
     "EmptyLatentImage": {"width": 2 * SIZE, "height": 2 * SIZE},
     # InsightFace's packs are ONNX files, for which there is no stand-in.
     "VisageLoadFaceAnalyzer": {"analyzer": BUILT_IN},

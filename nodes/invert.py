@@ -34,7 +34,7 @@ class VisageInvert(io.ComfyNode):
                 io.Int.Input(
                     "inversion_steps",
                     default=999,
-                    min=50,
+                    min=10,
                     max=999,
                     tooltip="How finely the way to the noise is followed: at least so many steps "
                     "for the whole schedule, rounded up so that every step of the sampling is "

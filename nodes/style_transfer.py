@@ -133,7 +133,7 @@ class VisageStyleTransfer(io.ComfyNode):
                 io.Int.Input(
                     "inversion_steps",
                     default=100,
-                    min=50,
+                    min=10,
                     max=999,
                     tooltip="query-preserving: how finely both pictures are inverted, in steps for "
                     "the whole schedule; rounded up so that every step is among them.",
