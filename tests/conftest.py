@@ -12,7 +12,7 @@ import torch
 from visage.engines.comfyui.location import find_comfyui
 from visage.models import stand_ins
 
-from .scheduling import place_of, unit_of
+from .scheduling import UnitScheduling, place_of
 
 
 @pytest.fixture(scope="session")
@@ -236,16 +236,8 @@ def pytest_collection_modifyitems(items) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Give processes the units of `scheduling.py` where `make test` asks for `loadscope`."""
-    if config.getvalue("dist") != "loadscope":
-        return None
-    from xdist.scheduler import LoadScopeScheduling
-
-    class UnitScheduling(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            return unit_of(nodeid)
-
-    return UnitScheduling(config, log)
+    """Share the tests out as `scheduling.py` says, where `--dist loadscope` asks for it."""
+    return UnitScheduling(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

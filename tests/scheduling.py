@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 
+from xdist.scheduler import LoadScopeScheduling
+
 # The parameters of the fixture `canvas`, as they stand in a test's name.
 CANVAS = re.compile(r"\[(classic|newer classic|newer Nodes 2\.0)\b")
-BY_FUNCTION = ("tests/server/test_templates.py", "tests/server/test_checkpoints.py")
+BY_FUNCTION = ("tests/server/test_templates.py",)
 # What takes longest begins first, so that no process is left alone with it at the end.
 FIRST = (
     "tests/server/test_templates.py::test_runs",
@@ -35,3 +37,10 @@ def place_of(nodeid: str) -> int:
     """A test's place in the order: the lower, the earlier."""
     found = (place for place, name in enumerate(FIRST) if nodeid.startswith(name))
     return next(found, len(FIRST))
+
+
+class UnitScheduling(LoadScopeScheduling):
+    """pytest-xdist's `--dist loadscope`, with the units above in the place of modules."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return unit_of(nodeid)

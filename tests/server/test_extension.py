@@ -110,11 +110,12 @@ class TestFaceParts:
         put(canvas, "VisageFaceMask")
         face = canvas.locator(".visage-face")
         reload(canvas)
-        assert face.is_visible()
+        face.wait_for(state="visible")
         canvas.locator(".visage-fold").click()
-        assert not face.is_visible()
+        face.wait_for(state="hidden")
         reload(canvas)
-        assert not canvas.locator(".visage-face").is_visible()
+        canvas.locator(".visage-fold").wait_for(state="visible")
+        canvas.locator(".visage-face").wait_for(state="hidden")
 
     def test_works_inside_a_subgraph(self, canvas):
         put(canvas, "VisageFaceMask")
