@@ -82,7 +82,7 @@ def workflows() -> list[Workflow]:
             crops=crops["crops"],
             original=picture,
         )
-        flow.add("PreviewImage", "Raw result", folded=True, images=pasted)
+        flow.add("PreviewImage", "Raw result", images=pasted)
         blend = flow.add(
             "VisagePixelBlend",
             "Pixel blend",

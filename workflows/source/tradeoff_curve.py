@@ -9,8 +9,8 @@ NOTE = """\
 Measures how much style costs how much of the person, and turns the curve into one dial.
 
 Four versions of a picture take on more and more of a style picture's colours and contrast. Each
-gets a style score and an identity score; Trade-off draws the curve, and Dial finds the setting
-for the last version.
+gets a style score and an identity score; Run 4 draws the curve, and Dial finds the setting for the
+last version.
 
 Change first
 · Picture and Style picture.
@@ -69,7 +69,7 @@ def workflows() -> list[Workflow]:
             )
             last = flow.add(
                 "VisageTradeoff",
-                f"Run {number}" if not complete else "Trade-off",
+                f"Run {number}",
                 folded=not complete,
                 style=score,
                 identity=identity,
