@@ -251,9 +251,7 @@ def _graph(workflow: Workflow, sizes: dict[int, tuple[int, int]]) -> dict:
         ]
         outputs = known_classes()[node.kind]["output"]
         ports += [
-            _port(
-                f"{node.id}.{number}", "EAST", width, TITLE / 2 if node.folded else _slot(number)
-            )
+            _port(f"{node.id}.{number}", "EAST", width, TITLE / 2 if node.folded else _slot(number))
             for number in range(len(outputs))
         ]
         children.append({**_as_child(node.id, sizes[node.id], node.column), "ports": ports})
