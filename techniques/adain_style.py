@@ -23,12 +23,10 @@ from ..models.user_input import require_choice
 from .colour_transfer import COLOUR_MODES, as_grey, luminance, match_colours, with_luminance
 from .neural_style import StylePicture
 from .neural_style_pictures import MAX_SIDE, MIN_SIDE, painting
-from .optical_flow import steadied
+from .optical_flow import followed, steadied
 from .shapes import as_image, as_mask, fit_mask, split_alpha
 
 EPSILON = 1e-5
-FOLLOWS = 0.15
-"""Weight of a new frame in a clip's statistics."""
 STYLE_SIDE = 512
 """Pixels of a style picture's shorter side at style_scale 1, as the decoder was trained."""
 
@@ -203,7 +201,7 @@ def _one(
         whole = bool((region == 1).all())
         own = statistics(features, None if whole else weights)
         if is_clip:
-            own = known[number] = _followed(known.get(number), own)
+            own = known[number] = followed(known.get(number, own), own)
         mean = sum(weight * style[0] for _, weight, style in members)
         deviation = sum(weight * style[1] for _, weight, style in members)
         # A convex mix of AdaINs of one content is AdaIN with the mixed statistics.
@@ -268,12 +266,6 @@ def _content(
 def _as_seen(picture: Tensor, pair: AdaINPair) -> Tensor:
     """A picture [H, W, 3] as the encoder learned to see it."""
     return as_grey(picture) if pair.paints_light else picture
-
-
-def _followed(known: Statistics | None, seen: Statistics) -> Statistics:
-    if known is None:
-        return seen
-    return known[0].lerp(seen[0], FOLLOWS), known[1].lerp(seen[1], FOLLOWS)
 
 
 def _encoded(x: Tensor, pair: AdaINPair, tile: int) -> Tensor:

@@ -18,14 +18,12 @@ from torch import Tensor
 from ..models.fast_style import FastStyle, Statistics
 from ..models.user_input import require_choice
 from .colour_transfer import COLOUR_MODES, luminance, match_colours, with_luminance
-from .optical_flow import steadied
+from .optical_flow import followed, steadied
 from .shapes import as_image, as_mask, fit_mask, match_batch, split_alpha
 
 STEP = 4
 """Sides of what the network sees are multiples of this."""
 MIN_SIDE = 16
-FOLLOWS = 0.15
-"""Weight of a new frame in the running mean of a clip's statistics."""
 
 
 @torch.no_grad()
@@ -61,7 +59,10 @@ def paint_fast(
     result, known, before = torch.empty_like(rgb), None, None
     for number, picture in enumerate(rgb):
         seen, painted = _first_pass(network, picture.clamp(0, 1), tile)
-        known = _followed(known, seen) if is_clip else seen
+        if is_clip and known is not None:
+            known = [followed(*pair) for pair in zip(known, seen, strict=True)]
+        else:
+            known = seen
         if painted is None or known is not seen:
             painted = _painted(network, picture.clamp(0, 1), known, tile)
         if is_clip and before is not None:
@@ -90,15 +91,6 @@ def _first_pass(network: FastStyle, picture: Tensor, tile: int) -> tuple[Statist
     if not is_small:
         return network.statistics(), None
     return network.statistics(), painted[0, :, :height, :width].movedim(0, -1).clamp(0, 1)
-
-
-def _followed(known: Statistics | None, seen: Statistics) -> Statistics:
-    if known is None:
-        return seen
-    return [
-        (old_mean.lerp(mean, FOLLOWS), old_variance.lerp(variance, FOLLOWS))
-        for (old_mean, old_variance), (mean, variance) in zip(known, seen, strict=True)
-    ]
 
 
 def _painted(network: FastStyle, picture: Tensor, statistics: Statistics, tile: int) -> Tensor:

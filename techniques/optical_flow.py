@@ -1,4 +1,5 @@
-"""Where the things in one frame of a clip were in the frame before, and whether they were there.
+"""How painted clips are kept steady: where the things in a frame were in the frame before, and
+what of a frame's statistics a clip takes on.
 
 Kroeger et al., "Fast Optical Flow using Dense Inverse Search" (ECCV 2016), in OpenCV; whether flow
 is to be trusted as in Ruder et al., "Artistic Style Transfer for Videos" (2016), equation 5:
@@ -6,6 +7,8 @@ is to be trusted as in Ruder et al., "Artistic Style Transfer for Videos" (2016)
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -16,6 +19,8 @@ from torch import Tensor
 MIN_SIDE = 16
 STEADY = 0.6
 """How much of a painted frame is the frame before, moved, where both show the same."""
+FOLLOWS = 0.15
+"""Weight of a new frame in the running mean of a clip's statistics."""
 SAME_COLOUR = 0.05
 """Difference of a colour channel up to which two frames show the same; from twice as much they do
 not."""
@@ -62,6 +67,11 @@ def steadied(painted: Tensor, frame: Tensor, painted_before: Tensor, before: Ten
     weight = STEADY * trusted * (2 - apart / SAME_COLOUR).clamp(0, 1)
     held = moved(painted_before, flow, "bicubic").clamp(0, 1)
     return torch.lerp(painted, held.to(painted), weight[..., None].to(painted))
+
+
+def followed(known: Sequence[Tensor], seen: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """The running statistics of a clip after a frame whose own are `seen`."""
+    return tuple(old.lerp(new, FOLLOWS) for old, new in zip(known, seen, strict=True))
 
 
 def warping_error(frames: Tensor, guides: Tensor) -> float:
