@@ -19,12 +19,30 @@ NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
 # Those without files, and the one whose checkpoint this module makes; the others run, smaller and
 # without a page, in test_checkpoints.
 RUNNING = [name for name in NAMES if not DESCRIBED[name].needs or name == "face_edit_sd15"]
-# On a newer frontend only the page is another: one of each family must do.
+# On a newer frontend only the page is another: there one of each family runs, and each class of
+# node is opened.
 SAMPLE = ("face_edit", "style_keep_identity", "paint_picture")
+
+
+def with_every_class(names: list[str]) -> list[str]:
+    """Workflows that together hold every class of node that any of them holds."""
+    chosen, known = [], set()
+    for name in sorted(names, key=lambda name: -len(classes_of(name))):
+        if not classes_of(name) <= known:
+            chosen.append(name)
+            known |= classes_of(name)
+    return chosen
+
+
+def classes_of(name: str) -> set[str]:
+    content = json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
+    return {node["type"] for node in content["nodes"]}
+
+
 OPENED = (
     [("classic", name) for name in NAMES]
     + [("newer classic", name) for name in SAMPLE]
-    + [("newer Nodes 2.0", name) for name in NAMES]
+    + [("newer Nodes 2.0", name) for name in with_every_class(NAMES)]
 )
 RUN = (
     [("classic", name) for name in RUNNING]
