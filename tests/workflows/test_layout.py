@@ -11,8 +11,8 @@ from visage.workflows.builder.sight import box, extent, hidden_links, ways
 WORKFLOWS = Path(visage.__file__).parent / "workflows"
 NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
 SCREEN, ZOOM = (1920, 1080), 0.6
-# Two pictures painted one below the other.
-LARGE = {"style_adapter": 0.58}
+# Two pictures painted, and two styles learned, one below the other.
+LARGE = {"style_adapter": 0.58, "style_many": 0.56}
 GROUP_TITLE = 34  # height of a column's title
 
 

@@ -45,7 +45,6 @@ class Node:
     inputs: dict[str, Any]
     bypass: bool
     folded: bool = False
-    grown_height: int = 0
 
     def __getitem__(self, name: str) -> Output:
         names = known_classes()[self.kind]["output_name"]
@@ -90,13 +89,10 @@ class Workflow:
         id: int | None = None,
         bypass: bool = False,
         folded: bool | None = None,
-        grown_height: int = 0,
         **inputs: Any,
     ) -> Node:
         """A node in the current column. Without `id` it is one more than the last node's. A folded
         one shows its title alone until it is clicked; without `folded` it is one of `FOLDED`.
-        One that grows when it has run gets at
-        least `grown_height` pixels, where its class has no room in `layout.ROOM`.
 
         Raises ValueError for a class, an input or an output that there is not, a title that is
         taken, or a value that is missing.
@@ -117,7 +113,7 @@ class Workflow:
         complete = self._complete(kind, title, given)
         if folded is None:
             folded = kind in FOLDED
-        node = Node(number, kind, title, self.current, complete, bypass, folded, grown_height)
+        node = Node(number, kind, title, self.current, complete, bypass, folded)
         self.nodes.append(node)
         return node
 

@@ -22,7 +22,7 @@ LIBRARY = Path(__file__).parents[2] / "node_modules" / "elkjs"
 ROOM = {
     "CLIPTextEncode": (240, 110),
     "LoadImage": (230, 314),
-    "LossGraphNode": (240, 200),
+    "LossGraphNode": (240, 290),
     "PreviewAny": (240, 130),
     "PreviewImage": (220, 220),
     "SaveImage": (250, 290),
@@ -35,6 +35,7 @@ ROOM = {
     "VisageTradeoff": (260, 430),
     "VisageTrainFaceEdit": (240, 680),
     "VisageTrainFastStyle": (240, 450),
+    "VisageTrainStyleLora": (240, 520),
 }
 MIN_WIDTH = 220  # of nodes with widgets, so that their values can be read
 # The choices of a multiple choice open in a list of their own.
@@ -123,7 +124,7 @@ def layouts(workflow: Workflow, spacing: Mapping[str, str] = ROOMY) -> Iterator[
     sizes = {
         node.id: folded_size(node.title, size_of(node.kind)[0])
         if node.folded
-        else size_of(node.kind, node.grown_height)
+        else size_of(node.kind)
         for node in workflow.nodes
     }
     graph = _graph(workflow, sizes)
@@ -199,13 +200,13 @@ def _with_corners(start: dict, bends: list, end: dict) -> list[tuple[int, int]]:
     return points[1:-1]
 
 
-def size_of(kind: str, height_wanted: int = 0) -> tuple[int, int]:
+def size_of(kind: str) -> tuple[int, int]:
     """Width and height of a node of this class without its title bar."""
     width, height = known_classes()[kind]["size"]
     least_width, least_height = ROOM.get(kind, (0, 0))
     if any(declared[0] in WIDGETS for declared in declared_inputs(kind).values()):
         least_width = max(least_width, MIN_WIDTH)
-    height = max(SHORTER.get(kind, height), least_height, height_wanted)
+    height = max(SHORTER.get(kind, height), least_height)
     return max(width, least_width), height
 
 

@@ -12,6 +12,7 @@ from .parts import (
     Base,
     Loaded,
     loaded_picture,
+    loss_curve,
     resized,
     resized_and_cropped,
 )
@@ -124,7 +125,7 @@ class Inputs:
             picture = loaded_picture(flow, "Picture", "visage_astronaut.png")
         with flow.column(PREPARE):
             if base.is_starter:
-                picture = resized(flow, "Square", picture, KEPT_SIZE, crop="center")
+                picture = resized(flow, "Square", picture, KEPT_SIZE, crop="center", folded=True)
             self.picture = resized_and_cropped(flow, "Model size", picture, base)
             self.kept = picture if base.is_starter else self.picture
         with flow.column(INPUTS):
@@ -132,7 +133,9 @@ class Inputs:
         with flow.column(PREPARE):
             clip = self.model.clip
             self.positive = flow.add("CLIPTextEncode", "Prompt", text=PROMPT, clip=clip)
-            self.negative = flow.add("CLIPTextEncode", "Negative prompt", text="", clip=clip)
+            self.negative = flow.add(
+                "CLIPTextEncode", "Negative prompt", folded=True, text="", clip=clip
+            )
 
 
 def style_whole(flow: Workflow, base: Base, settings: Settings) -> None:
@@ -187,8 +190,9 @@ def learned(flow: Workflow, inputs: Inputs, name: str, picture: str, steps: int)
             learning_rate=inputs.settings.learning_rate,
             size=inputs.base.size,
         )
-        loss = trained["loss"]
-        flow.add("LossGraphNode", f"Loss{name}", loss=loss, filename_prefix="visage_loss")
+    with flow.column(PAINT):
+        loss_curve(flow, trained["loss"], f"Loss{name}")
+    with flow.column(PREPARE):
         return flow.add("LoraModelLoader", f"Style LoRA{name}", model=model.model, lora=trained)
 
 

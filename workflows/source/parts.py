@@ -8,7 +8,6 @@ from typing import Any
 from ..builder.graph import Node, Output, Workflow
 
 STARTER = "starter (built in)"
-CURVE = 290  # height in pixels of Plot Loss Graph with its picture
 
 
 @dataclass(frozen=True)
@@ -68,15 +67,9 @@ def saved_and_compared(flow: Workflow, picture: Node, result: Node, label: str =
     )
 
 
-def loss_curve(flow: Workflow, loss: Output) -> Node:
-    """The curve of a training, with room for its picture."""
-    return flow.add(
-        "LossGraphNode",
-        "Loss curve",
-        grown_height=CURVE,
-        loss=loss,
-        filename_prefix="visage_loss",
-    )
+def loss_curve(flow: Workflow, loss: Output, title: str = "Loss curve") -> Node:
+    """The curve of a training."""
+    return flow.add("LossGraphNode", title, loss=loss, filename_prefix="visage_loss")
 
 
 def face_masks(
