@@ -14,10 +14,9 @@ FRONTEND := .venv/newer-frontend
 demo: $(READY)
 	$(BIN)/visage demo
 
-# Processes of one thread each: the networks of the tests are too small to share among threads. There
-# are more of them than a small machine has cores, as half of the time pages and servers are waited
-# for. tests/scheduling.py says which tests stay together.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
+# Two processes of one thread each: the networks of the tests are too small to share among threads.
+# tests/scheduling.py says which tests stay together, and which begin first.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 test: lint $(FRONTEND)
 	$(PYTEST) --durations 25

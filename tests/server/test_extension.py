@@ -311,7 +311,7 @@ class TestProgressLine:
         assert not line.is_visible(), "a short run needs no words"
         canvas.wait_for_timeout(2200)
         self.tell(canvas, self.at(node, 45))
-        said = r"Style Transfer: painting 5 of 20, about \d s left"
+        said = r"Style Transfer: painting 5 of 20, about \d+ s left"
         assert re.fullmatch(said, line.text_content())
         assert line.get_attribute("aria-valuetext") == line.text_content()
         self.tell(canvas, ("execution_success", {}))
