@@ -257,6 +257,11 @@ class TestLossCurve:
         caption.filter(has_text="step 3 of 3, loss 0.").wait_for(timeout=120_000)
         line = canvas.locator(".visage-mean").get_attribute("points")
         assert len(line.split()) == 3
+        # The page of the tests that follow is told of this run until it ends.
+        canvas.wait_for_function(
+            "fetch('/queue').then(a => a.json()).then(queue => !queue.queue_running.length)",
+            polling=500,
+        )
         curve = canvas.get_by_role("slider", name="loss by step")
         curve.focus()
         for key, step in (("ArrowLeft", 2), ("Home", 1), ("End", 3)):
