@@ -23,7 +23,8 @@ branch another denoise, weight or guard strength. The label of each Run names th
   visage tradeoff workflow.json --dial "Paint 1.strength=0.2,0.4,0.6,0.8,1"
 
 The starter's face analyzer and style encoder know drawn pictures only. For photographs choose
-YuNet + SFace or an InsightFace pack in Faces, and VGG-19 in the style scores."""
+YuNet + SFace or an InsightFace pack in Faces, and VGG-19 in all four style scores, of which three
+are folded."""
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 
 
