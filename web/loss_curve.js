@@ -72,7 +72,6 @@ function makeCurve(node) {
     const [, last] = means.at(-1);
     const done = stepsDone(points, steps);
     text = `step ${done} of ${steps}, loss ${last.toPrecision(3)}${pace(done)}`;
-    caption.textContent = text;
     for (const [name, value] of [
       ["min", 0],
       ["max", steps],
@@ -81,6 +80,9 @@ function makeCurve(node) {
     ]) {
       plot.setAttribute(`aria-value${name}`, value);
     }
+    // Whoever reads a step keeps it while the training goes on.
+    if (at === undefined) caption.textContent = text;
+    else read(nearest(means, at));
   }
   /** Puts the guide on a point of the curve and tells it. */
   function read([step, loss]) {

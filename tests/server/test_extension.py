@@ -250,6 +250,8 @@ class TestLossCurve:
                 for (const slot of [0, 1, 2]) starter.connect(slot, training, slot);
                 picture.connect(0, training, 'image');
                 training.connect(1, put('LossGraphNode'), 'loss');
+                const { api } = await import('/scripts/api.js');
+                api.addEventListener('execution_success', () => { window.trained = true; });
                 await app.queuePrompt(0);
             }"""
         )
@@ -257,11 +259,8 @@ class TestLossCurve:
         caption.filter(has_text="step 3 of 3, loss 0.").wait_for(timeout=120_000)
         line = canvas.locator(".visage-mean").get_attribute("points")
         assert len(line.split()) == 3
-        # The page of the tests that follow is told of this run until it ends.
-        canvas.wait_for_function(
-            "fetch('/queue').then(a => a.json()).then(queue => !queue.queue_running.length)",
-            polling=500,
-        )
+        # Until then the run's messages reach this page, and that of the tests that follow.
+        canvas.wait_for_function("window.trained", polling=500)
         curve = canvas.get_by_role("slider", name="loss by step")
         curve.focus()
         for key, step in (("ArrowLeft", 2), ("Home", 1), ("End", 3)):
@@ -269,6 +268,24 @@ class TestLossCurve:
             assert caption.text_content().startswith(f"at step {step}: 0.")
         curve.press("Escape")
         assert caption.text_content().startswith("step 3 of 3")
+
+    def test_a_step_that_is_read_stays_while_the_training_goes_on(self, canvas):
+        put(canvas, "VisageTrainStyleLora")
+        tell = """async count => {
+            const { api } = await import('/scripts/api.js');
+            const points = Array.from({ length: count }, (_, i) => [i + 1, 0.3 - i / 100]);
+            const detail = { node: `${app.graph.nodes[0].id}`, steps: 8, points };
+            api.dispatchEvent(new CustomEvent('visage.loss', { detail }));
+        }"""
+        canvas.evaluate(tell, 3)
+        curve = canvas.get_by_role("slider", name="loss by step")
+        caption = canvas.locator(".visage-loss .visage-caption")
+        curve.press("Home")
+        assert caption.text_content() == "at step 1: 0.3000"
+        canvas.evaluate(tell, 4)
+        assert caption.text_content() == "at step 1: 0.3000"
+        curve.press("Escape")
+        assert caption.text_content().startswith("step 4 of 8")
 
     def test_a_message_finds_its_node_inside_a_subgraph(self, canvas):
         put(canvas, "VisageTrainStyleLora")
