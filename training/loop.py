@@ -6,7 +6,8 @@ import json
 import os
 import pickle
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -48,6 +49,16 @@ class AveragedWeights:
                 self.weights[key].lerp_(value, 1 - decay)
             else:
                 self.weights[key].copy_(value)
+
+    @contextmanager
+    def applied_to(self, network: torch.nn.Module) -> Iterator[None]:
+        """Give the network the averaged weights inside the block, and its own again after it."""
+        own = {name: value.detach().clone() for name, value in network.state_dict().items()}
+        network.load_state_dict(self.weights)
+        try:
+            yield
+        finally:
+            network.load_state_dict(own)
 
     def state_dict(self) -> dict[str, Any]:
         return {"steps": self.steps, "weights": self.weights}

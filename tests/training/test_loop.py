@@ -117,6 +117,19 @@ def test_average_follows_the_network():
     assert average.weights["weight"].item() == pytest.approx(3.0, abs=1e-3)
 
 
+def test_a_network_has_its_averaged_weights_only_inside_the_block():
+    network = torch.nn.Linear(1, 1, bias=False)
+    average = AveragedWeights(network, decay=0.9)
+    averaged = average.weights["weight"].clone()
+    with torch.no_grad():
+        network.weight.fill_(3.0)
+    with pytest.raises(RuntimeError), average.applied_to(network):
+        assert torch.equal(network.weight, averaged)
+        raise RuntimeError
+    assert network.weight.item() == 3.0
+    assert torch.equal(average.weights["weight"], averaged)
+
+
 def test_a_step_has_its_rate_and_a_gradient_of_limited_length():
     weight = torch.nn.Parameter(torch.zeros(2))
     optimizer = torch.optim.SGD([weight], lr=123.0)

@@ -17,8 +17,8 @@ from .inpainting import PARTS
 from .photographs import Photograph
 
 MAP_SIZE = 256
-# Context around the face as fractions of its longer side, the usual choices in Crop Faces.
-CONTEXT = (0.4, 1.2)
+# Context around the face as fractions of its longer side: least, usual and most in Crop Faces.
+CONTEXT = (0.4, 0.8, 1.2)
 
 
 def face_maps(
@@ -66,9 +66,9 @@ def photo_view(
     """
     height, width = image.shape[:2]
     x, y, w, h = np.multiply(face_rectangle(labels), (width, height, width, height))
-    side = (1 + rng.uniform(*CONTEXT)) * max(w, h)
+    side = (1 + rng.triangular(*CONTEXT)) * max(w, h)
     side = float(np.clip(side, 48, max(height, width)))
-    middle = np.array([x + w / 2, y + h / 2]) + rng.normal(0, 0.05, 2) * side
+    middle = np.array([x + w / 2, y + h / 2]) + rng.normal(0, 0.03, 2) * side
     # Move the square into the picture if it fits.
     for axis, limit in enumerate((width, height)):
         low, high = min(side / 2, limit / 2), max(limit - side / 2, limit / 2)
