@@ -11,8 +11,6 @@ from visage.workflows.builder.sight import box, extent, hidden_links, ways
 WORKFLOWS = Path(visage.__file__).parent / "workflows"
 NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
 SCREEN, ZOOM = (1920, 1080), 0.6
-# Two pictures painted, and two styles learned, one below the other.
-LARGE = {"style_adapter": 0.58, "style_many": 0.56}
 GROUP_TITLE = 34  # height of a column's title
 
 
@@ -23,10 +21,9 @@ def canvas(request) -> dict:
 
 
 def test_it_fits_a_screen_at_sixty_per_cent(canvas):
-    zoom = LARGE.get(canvas["name"], ZOOM)
     width, height = extent(canvas)
-    assert width * zoom <= SCREEN[0]
-    assert height * zoom <= SCREEN[1]
+    assert width * ZOOM <= SCREEN[0]
+    assert height * ZOOM <= SCREEN[1]
 
 
 def test_no_link_crosses_the_title_of_a_column(canvas):

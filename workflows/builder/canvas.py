@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import pairwise
+from collections.abc import Iterable, Mapping
+from itertools import pairwise, product
 from math import dist
 
 from ...headless.canvas import to_api_form
 from .classes import known_classes
 from .graph import COLOURS, WIDGETS, Node, Output, Workflow, declared_inputs
-from .layout import CLOSE, ROOMY, TIGHT, Layout, layouts, size_of
+from .layout import CLOSE, MORE_SEEDS, ROOMY, SEEDS, TIGHT, Layout, layouts, size_of
 from .sight import extent, hidden_links, ways
 
 BYPASSED = 4
@@ -22,15 +22,18 @@ FRONTEND = "1.27.10"  # that of the oldest ComfyUI which these files are for
 
 def build(workflow: Workflow) -> tuple[dict, dict]:
     """Canvas form and API form."""
-    canvas = _easiest(workflow, ROOMY)
-    for closer in (CLOSE, TIGHT):
+    searches = product((SEEDS, MORE_SEEDS), (ROOMY, CLOSE, TIGHT))
+    canvas = _easiest(workflow, *next(searches))
+    for seeds, spacing in searches:
         if not _fits(canvas):
-            canvas = min(canvas, _easiest(workflow, closer), key=_strain)
+            canvas = min(canvas, _easiest(workflow, seeds, spacing), key=_strain)
     return canvas, api_twin(canvas)
 
 
-def _easiest(workflow: Workflow, spacing: Mapping[str, str]) -> dict:
-    return min((canvas_form(workflow, each) for each in layouts(workflow, spacing)), key=_strain)
+def _easiest(workflow: Workflow, seeds: Iterable[str], spacing: Mapping[str, str]) -> dict:
+    return min(
+        (canvas_form(workflow, each) for each in layouts(workflow, spacing, seeds)), key=_strain
+    )
 
 
 def _fits(canvas: dict) -> bool:

@@ -77,10 +77,11 @@ TIGHT = {
     "elk.layered.spacing.nodeNodeBetweenLayers": "26",
 }
 # The alternatives that are tried: the placement of nodes in a layer, how much steep links widen the
-# gap between layers, and the seeds of the search for few crossings.
+# gap between layers, and the seeds of the search for few crossings; more where nothing else fits.
 PLACEMENTS = ("NETWORK_SIMPLEX", "BRANDES_KOEPF", "LINEAR_SEGMENTS")
 WIDENINGS = ("1", "3", "6")
 SEEDS = ("1", "2")
+MORE_SEEDS = ("3", "4", "5", "6", "7", "8")
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,9 @@ class Layout:
         return list(made.values()), ends
 
 
-def layouts(workflow: Workflow, spacing: Mapping[str, str] = ROOMY) -> Iterator[Layout]:
+def layouts(
+    workflow: Workflow, spacing: Mapping[str, str] = ROOMY, seeds: Iterable[str] = SEEDS
+) -> Iterator[Layout]:
     """Several layouts of a workflow. Raises FileNotFoundError without Node.js or elkjs."""
     sizes = {
         node.id: folded_size(node.title, size_of(node.kind)[0])
@@ -140,7 +143,7 @@ def layouts(workflow: Workflow, spacing: Mapping[str, str] = ROOMY) -> Iterator[
             "elk.layered.spacing.edgeEdgeBetweenLayers": widening,
             "elk.randomSeed": seed,
         }
-        for placement, widening, seed in product(PLACEMENTS, WIDENINGS, SEEDS)
+        for placement, widening, seed in product(PLACEMENTS, WIDENINGS, seeds)
     ]
     asked = [{**each, "layoutOptions": option} for option in options for each in graphs]
     for placed in _elk(asked):

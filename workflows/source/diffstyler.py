@@ -12,7 +12,6 @@ from .parts import (
     Base,
     Loaded,
     loaded_picture,
-    loss_curve,
     resized,
     resized_and_cropped,
 )
@@ -190,9 +189,6 @@ def learned(flow: Workflow, inputs: Inputs, name: str, picture: str, steps: int)
             learning_rate=inputs.settings.learning_rate,
             size=inputs.base.size,
         )
-    with flow.column(PAINT):
-        loss_curve(flow, trained["loss"], f"Loss{name}")
-    with flow.column(PREPARE):
         return flow.add("LoraModelLoader", f"Style LoRA{name}", model=model.model, lora=trained)
 
 

@@ -82,7 +82,6 @@ def workflows() -> list[Workflow]:
             crops=crops["crops"],
             original=picture,
         )
-        flow.add("PreviewImage", "Raw result", images=pasted)
         blend = flow.add(
             "VisagePixelBlend",
             "Pixel blend",
