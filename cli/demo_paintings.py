@@ -15,12 +15,7 @@ if TYPE_CHECKING:
 PACK = Path(__file__).resolve().parent.parent
 SAMPLES = PACK / "web" / "samples"
 STYLES = {"painted": "visage_painting_night.jpg", "background": "visage_painting_orchard.jpg"}
-PERSON = (
-    "skin", "left_brow", "right_brow", "left_eye", "right_eye", "glasses", "left_ear", "right_ear",
-    "earring", "nose", "mouth", "upper_lip", "lower_lip", "neck", "necklace", "clothes", "hair",
-    "hat",
-)  # fmt: skip
-SIGMA, GROW = 3.0, -8
+SIGMA, GROW = 1.5, -2
 
 
 def paint(name: str, original: np.ndarray, folder: Path) -> dict:
@@ -40,6 +35,7 @@ def paint(name: str, original: np.ndarray, folder: Path) -> dict:
     from ..techniques.face_mask import face_mask
     from ..techniques.neural_style import NeuralStyle, StylePicture, neural_style
     from ..techniques.patch_painting import PatchPainter
+    from ..techniques.person_mask import person_mask
     from ..techniques.pixel_blend import blend, prove
     from ..techniques.soft_mask import soften
 
@@ -48,9 +44,10 @@ def paint(name: str, original: np.ndarray, folder: Path) -> dict:
     painting = np.array(read_picture(SAMPLES / STYLES[name]).convert("RGB"))
     style = StylePicture(torch.from_numpy(painting).float() / 255)
     parser = load_face_parser(starter_file("face_parser"))
-    parts = PRESETS["face and hair"] if name == "painted" else PERSON
-    mask = face_mask(picture[None], parser, parts, soft=True).mask
-    keep = mask[0] if name == "painted" else None
+    keep = None
+    if name == "painted":
+        parts = PRESETS["face and hair"]
+        keep = face_mask(picture[None], parser, parts, soft=True).mask[0]
     total = 0
 
     def show(done: int, steps: int, _picture: torch.Tensor, _loss: float) -> bool:
@@ -62,7 +59,7 @@ def paint(name: str, original: np.ndarray, folder: Path) -> dict:
     result = neural_style(picture, [style], PatchPainter(), NeuralStyle(), keep, show).picture
     entry: dict = {"name": name, "steps": total}
     if name == "background":
-        around = soften(1 - mask, SIGMA, GROW)
+        around = soften(1 - person_mask(picture[None], parser).mask, SIGMA, GROW)
         blended = blend(result[None], picture[None], around)
         entry["outside_max_abs_diff"] = prove(blended, picture[None], around).outside_max_abs_diff
         result = blended[0]

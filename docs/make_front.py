@@ -101,7 +101,7 @@ def changed_sheet(original: Tensor, result: Tensor) -> Image.Image:
     changed = (original != result).any(dim=-1)
     line = (
         f"{int((~changed).sum()):,} of {changed.numel():,} pixels are those of the photograph, "
-        "bit for bit: face, hair and collar."
+        "bit for bit: the person."
     )
     shown = changed[..., None].float().expand(-1, -1, 3)
     names = ("the photograph", "a painted background", "what changed, in white")

@@ -26,6 +26,7 @@ from . import (
     mask_logic,
     mosaic,
     neural_style,
+    person_mask,
     pixel_blend,
     prompt_mask,
     save_proven,
@@ -71,6 +72,7 @@ NODES: list[type[io.ComfyNode]] = [
     *adain_style.NODES,
     *mask_logic.NODES,
     *fill_mask.NODES,
+    *person_mask.NODES,
 ]
 
 

@@ -6,7 +6,7 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..engines.comfyui.memory import fingerprint, kept
-from ..engines.comfyui.messages import tell
+from ..engines.comfyui.messages import tell_without_face
 from ..engines.comfyui.progress import Progress
 from ..models import registry
 from ..models.face_classes import CHOICES, COLOURS, PRESETS, expand_parts
@@ -228,12 +228,8 @@ class VisageFaceMask(io.ComfyNode):
             no_face=no_face.removesuffix(" mask"),
             progress=Progress(),
         )
-        nobody = [str(number) for number, found in enumerate(result.boxes, 1) if not found]
-        if nobody and cls.hidden:
-            where = f"picture {', '.join(nobody)} of {len(result.boxes)}"
-            tell(
-                cls.hidden.unique_id, f"No face found in {where}: its mask is {no_face.split()[0]}."
-            )
+        if cls.hidden:
+            tell_without_face(cls.hidden.unique_id, result.boxes, no_face)
         fraction = sum(result.area_share) / len(result.area_share)
         return io.NodeOutput(result.mask, result.overlay, result.boxes, fraction, result.labels)
 

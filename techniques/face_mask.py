@@ -61,7 +61,9 @@ class FaceMask:
 
 
 @dataclass(frozen=True)
-class _Cleaning:
+class Cleaning:
+    """The classes to mark, and what is done about gaps and specks; see `face_mask`."""
+
     parts: frozenset[str]
     fill_holes: bool
     largest_component: bool
@@ -91,16 +93,16 @@ def face_mask(
     """
     require_choice("which", which, ("all", "largest", "index"))
     require_choice("no_face", no_face, ("empty", "error", "full"))
-    cleaning = _Cleaning(expand_parts(parts), fill_holes, largest_component)
+    cleaning = Cleaning(expand_parts(parts), fill_holes, largest_component)
     pictures, _ = split_alpha(as_image(image))
     masks, boxes, overlays, labels = [], [], [], []
     for number, picture in enumerate(pictures):
         faces = find_faces(picture, parser)
         _report(progress, 2 * number + 1, 2 * len(pictures))
-        chosen = _choose(faces, which, index)
+        chosen = choose_faces(faces, which, index)
         if not chosen and no_face == "error":
-            raise ValueError(_missing(number, len(pictures), picture, faces, which, index))
-        values, colours = _parse_faces(picture, parser, chosen, faces, cleaning)
+            raise ValueError(missing_face(number, len(pictures), picture, faces, which, index))
+        values, colours = parse_faces(picture, parser, chosen, faces, cleaning)
         if not chosen and no_face == "full":
             values = torch.ones_like(values)
         mask = values if soft else (values > 0.5).float()
@@ -141,16 +143,18 @@ def _report(progress: Callable[[int, int], None] | None, done: int, total: int) 
         progress(done, total)
 
 
-def _choose(faces: Sequence[Face], which: Which, index: int) -> list[int]:
+def choose_faces(faces: Sequence[Face], which: Which, index: int) -> list[int]:
+    """The numbers of the wanted faces."""
     numbers = range(len(faces))
     if which == "largest":
         return [max(numbers, key=lambda k: faces[k].box[2] * faces[k].box[3])] if faces else []
     return [k for k in numbers if which == "all" or k == index]
 
 
-def _missing(
+def missing_face(
     number: int, total: int, picture: Tensor, faces: Sequence[Face], which: Which, index: int
 ) -> str:
+    """Says that a picture [H, W, C] has no such face."""
     height, width = picture.shape[:2]
     where = f"picture {number + 1} of {total} ({width} x {height} px)"
     if faces and which == "index":
@@ -164,12 +168,12 @@ def _missing(
     )
 
 
-def _parse_faces(
+def parse_faces(
     picture: Tensor,
     parser: FaceParser,
     chosen: Sequence[int],
     faces: Sequence[Face],
-    cleaning: _Cleaning,
+    cleaning: Cleaning,
 ) -> tuple[Tensor, Tensor]:
     """Return the chosen parts' probability [H, W] and overlay colours [H, W, 3] of a picture."""
     height, width = picture.shape[:2]
@@ -234,7 +238,7 @@ def _laid_into(
 
 
 def _clean(
-    probabilities: np.ndarray, box: Box, other_boxes: Sequence[Box], cleaning: _Cleaning
+    probabilities: np.ndarray, box: Box, other_boxes: Sequence[Box], cleaning: Cleaning
 ) -> np.ndarray:
     """Return the chosen parts' probability [S, S] of the one face in the box."""
     parts = cleaning.parts

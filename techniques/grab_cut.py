@@ -40,13 +40,21 @@ def grab_cut(image: Tensor, mask: Tensor) -> Tensor:
     return ((whole > 0.5) & (planes > 0.5)).float()
 
 
-def _cut(picture: Tensor, area: Tensor) -> Tensor:
-    if not area.any() or area.all():
-        return area.float()
-    pixels = (picture.clamp(0, 1) * 255).round().byte().numpy()
-    labels = np.where(area.numpy(), cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
+def cut(picture: Tensor, labels: np.ndarray) -> np.ndarray:
+    """Decide what is object, bool [H, W], in a picture [H, W, 3].
+
+    labels: OpenCV's classes [H, W]: GC_BGD and GC_FGD are sure, GC_PR_BGD and GC_PR_FGD a guess.
+    """
+    pixels = (picture.clamp(0, 1) * 255).round().byte().cpu().numpy()
+    labels = labels.astype(np.uint8)
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.setRNGSeed(0)  # the mixtures begin with k-means
     cv2.grabCut(pixels, labels, None, *models, ROUNDS, cv2.GC_INIT_WITH_MASK)
-    found = labels == cv2.GC_PR_FGD
+    return (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
+
+
+def _cut(picture: Tensor, area: Tensor) -> Tensor:
+    if not area.any() or area.all():
+        return area.float()
+    found = cut(picture, np.where(area.numpy(), cv2.GC_PR_FGD, cv2.GC_BGD))
     return torch.from_numpy(found.astype(np.float32)) if found.any() else area.float()

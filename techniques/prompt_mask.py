@@ -21,6 +21,7 @@ from torch import Tensor
 from ..models.face_classes import CLASSES, PRESETS
 from ..models.face_parser import FaceParser
 from .face_mask import face_mask
+from .person_mask import person_mask
 from .region_overlay import COLOURS, draw_regions
 from .shapes import as_image, split_alpha
 
@@ -32,6 +33,9 @@ MIN_AREA = 0.001
 MAX_OVERLAP = 0.5
 # Side in pixels of the square on which CLIP is shown a segment.
 VIEW_SIDE = 224
+
+# All of a person but what they wear below the neck.
+HEAD = tuple(name for name in CLASSES[1:] if name != "clothes")
 
 _WORDS: dict[str, tuple[str, ...]] = {
     **{name.replace("_", " "): (name,) for name in CLASSES},
@@ -175,9 +179,7 @@ def mask_of_parts(image: Tensor, phrases: Sequence[str], parser: FaceParser) -> 
             raise ValueError(
                 f"The face parser does not know {phrase!r}. It knows: {', '.join(sorted(_WORDS))}."
             )
-        behind = parts == ("background",)
-        mask = face_mask(pictures, parser, CLASSES[1:] if behind else parts, soft=True).mask
-        found.append(1 - mask if behind else mask)
+        found.append(_parsed(pictures, parts, parser))
     candidates = []
     for row in range(len(pictures)):
         named = []
@@ -187,6 +189,20 @@ def mask_of_parts(image: Tensor, phrases: Sequence[str], parser: FaceParser) -> 
             named.append(Candidate(phrase, mask, score, bool(mask.any())))
         candidates.append(named)
     return _joined(pictures, candidates)
+
+
+def _parsed(pictures: Tensor, parts: tuple[str, ...], parser: FaceParser) -> Tensor:
+    """The probability [B, H, W] of parts; body, clothes and background as the person mask sees
+    them, since the parser knows only the surroundings of a head.
+    """
+    if parts == CLASSES[1:]:
+        return person_mask(pictures, parser).mask
+    if parts == ("background",):
+        return 1 - person_mask(pictures, parser).mask
+    if parts == ("clothes",):
+        head = face_mask(pictures, parser, HEAD, soft=True).mask
+        return (person_mask(pictures, parser).mask - head).clamp(min=0)
+    return face_mask(pictures, parser, parts, soft=True).mask
 
 
 def mask_of_words(

@@ -15,7 +15,7 @@ CANVAS = re.compile(r"\[(classic|newer classic|newer Nodes 2\.0)\b")
 BY_FUNCTION = ("tests/server/test_templates.py",)
 # What takes longest begins first, so that no process is left alone with it at the end.
 FIRST = (
-    "tests/server/test_templates.py::test_runs",
+    "tests/server/test_templates.py::test_opens_whole_runs",
     "tests/server/test_checkpoints.py",
     "tests/server/test_templates.py",
     "tests/server/test_extension.py",

@@ -147,7 +147,7 @@ def test_the_paintings_are_what_the_workflows_make():
         for setting in ("strength", "content_weight", "style_weight", "size", "coarsest", "seed",
                         "style_scale", "colour", "start", "keep_strength"):  # fmt: skip
             assert painter[setting] == getattr(defaults, setting), setting
-    assert tuple(nodes["Who stays"]["parts"].split(", ")) == demo.demo_paintings.PERSON
+    assert (nodes["Who stays"]["faces"], nodes["Who stays"]["no_face"]) == ("all", "empty mask")
     around = nodes["Around the person"]
     assert (around["sigma"], around["grow"]) == (
         demo.demo_paintings.SIGMA,

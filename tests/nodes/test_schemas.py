@@ -138,6 +138,7 @@ def test_every_node_of_the_design_is_there(schemas):
         "VisageAdaINStyle",
         "VisageCombineMasks",
         "VisageFillMask",
+        "VisagePersonMask",
     ]
 
 
@@ -186,6 +187,7 @@ def test_nodes_stand_on_the_menu_by_what_one_wants_to_do(schemas):
             "ComposeLayers",
             "FaceMask",
             "FillMask",
+            "PersonMask",
             "PickLayer",
             "PromptMask",
             "SaveLayers",

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from visage.models.face_classes import CLASSES
 from visage.techniques.prompt_mask import (
     mask_of_parts,
     mask_of_segments,
@@ -94,7 +95,9 @@ def test_a_batch_keeps_its_pictures_apart():
 
 @pytest.fixture
 def face_masks(monkeypatch):
-    """Stands for the search for faces: the chosen parts fill the left half, at 0.8."""
+    """Stands for the search for faces: chosen parts fill the left half, at 0.8, and persons the
+    left three quarters.
+    """
     from types import SimpleNamespace
 
     from visage.techniques import prompt_mask
@@ -107,7 +110,13 @@ def face_masks(monkeypatch):
         mask[:, :, : image.shape[2] // 2] = 0.8
         return SimpleNamespace(mask=mask)
 
+    def person_mask(image, parser):
+        mask = torch.zeros(image.shape[:3])
+        mask[:, :, : image.shape[2] * 3 // 4] = 1
+        return SimpleNamespace(mask=mask)
+
     monkeypatch.setattr(prompt_mask, "face_mask", face_mask)
+    monkeypatch.setattr(prompt_mask, "person_mask", person_mask)
     return asked
 
 
@@ -118,9 +127,18 @@ def test_parts_of_a_face_come_from_the_parser(picture, face_masks):
     assert lips.score == pytest.approx(0.8)
     assert lips.mask[:, :48].all()
     assert not lips.mask[:, 48:].any()
-    assert behind.mask[:, 48:].all()
-    assert not behind.mask[:, :48].any()
-    assert result.mask.all()
+    assert behind.mask[:, 72:].all()
+    assert not behind.mask[:, :72].any()
+    assert not result.mask[:, :, 48:72].any()
+
+
+def test_person_and_clothes_reach_as_far_as_the_body(picture, face_masks):
+    person, clothes = mask_of_parts(picture, ["person", "clothes"], parser=None).candidates[0]
+    assert person.mask[:, :72].all()
+    assert not person.mask[:, 72:].any()
+    assert clothes.mask[:, 48:72].all()
+    assert not clothes.mask[:, :48].any()
+    assert face_masks == [set(CLASSES) - {"background", "clothes"}]
 
 
 def test_other_words_are_not_for_the_parser(picture):

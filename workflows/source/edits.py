@@ -33,9 +33,15 @@ their outline, in which the old background shows, are mixed anew.
 
 Change first
 · Picture: your photograph.
-· Body and Collar: boxes around the people, in percent of the picture. "Object in it" finds their
-  outline, and People joins both. Prompt Mask with CLIPSeg and the word "person" does without boxes.
-"""
+· New background: any picture; it is stretched to the same size.
+
+Then, if you like
+· People: one person alone, by faces "largest" or by number. Look at the overlay: where a body and
+  what is behind it have the same colour, join a box to it or take from it with Combine Masks.
+· Soft edge: sigma is how soft the outline is.
+
+No checkpoint is needed. The light does not change with the background: choose one with light from
+the same side."""
 REMOVE = """\
 Removes something and lets what is around it go on. Everything else stays as it was, bit for bit.
 
@@ -60,14 +66,6 @@ Then, if you like
   garment's colours.
 
 No checkpoint is needed, and folds and seams stay."""
-SCENE_NOTE = """\
-· New background: any picture; it is stretched to the same size.
-
-Then, if you like
-· Soft edge: sigma is how soft the outline is.
-
-No checkpoint is needed. The light does not change with the background: choose one with light from
-the same side."""
 PATCHES_NOTE = """\
 Then, if you like
 · Fill mask: another seed takes other patches; avoid keeps patches from being taken from people.
@@ -98,9 +96,6 @@ PROMPTS = {
 UNWANTED = "blurry, deformed, text, watermark"
 ASTRONAUT = "visage_astronaut.png"
 SUIT, SIDE = "4, 40, 50, 60; 54, 44, 17, 29", "53, 72, 9, 26"
-COLLAR = "21, 28, 40, 30"
-PERSON = "28, 2, 33, 38; 4, 28, 66, 72; 54, 70, 36, 30; 62, 67, 24, 4; 90, 74, 4, 26; 94, 82, 4, 18"
-STRAP = "48, 78, 8, 22"
 BADGE, TABLE = "25, 67, 17, 17", "66, 0, 32, 55"
 EYES, CROWN = "22, 40, 38, 17", "26, 0, 36, 18"
 SUNGLASSES = "a portrait of a woman with red hair and sunglasses"
@@ -110,7 +105,7 @@ def workflows() -> list[Workflow]:
     """All four jobs without a checkpoint, and what must be invented by SD 1.5 inpainting."""
     garment = Workflow("change_garment", GARMENT + MATERIAL_NOTE)
     change_garment(garment)
-    background = Workflow("change_background", BACKGROUND + SCENE_NOTE)
+    background = Workflow("change_background", BACKGROUND)
     change_background(background)
     removed = Workflow("remove_object", REMOVE + PATCHES_NOTE)
     remove_object(removed)
@@ -180,18 +175,10 @@ def change_background(flow: Workflow) -> None:
     with flow.column("1 · Inputs"):
         picture = loaded_picture(flow, "Picture", ASTRONAUT)
         scene = loaded_picture(flow, "New background", "visage_painting_orchard.jpg")
+        parser = flow.add("VisageLoadFaceParser", "Face parser", file=STARTER)
     with flow.column("2 · The people"):
-        body = marked(flow, "Body", picture, PERSON, cut=True)
-        more = marked(flow, "Collar", picture, COLLAR, cut=True)
-        people = flow.add(
-            "VisageCombineMasks",
-            "People",
-            image=picture,
-            mask=body,
-            other=more,
-            box=STRAP,
-            shape="without holes",
-        )
+        people = flow.add("VisagePersonMask", "People", image=picture, parser=parser)
+        flow.add("PreviewImage", "Mask overlay", images=people["overlay"])
         soft = flow.add("VisageSoftMask", "Soft edge", mask=people, sigma=1.0, grow=-1)
         split = flow.add("VisageSplitLayers", "Split layers", image=picture, mask=soft)
     with flow.column("3 · Another background"):

@@ -30,16 +30,15 @@ needed.
 
 Change first
 · Picture and Style picture: any size.
-· Who stays: parts chooses what belongs to the person; leave out clothes and they are painted
-too.
+· Who stays: one person alone, by faces "largest" or by number. Look at the overlay: where a body
+and what is behind it have the same colour, join a box to it or take from it with Combine Masks.
 
 Then, if you like
 · Around the person: a smaller grow lets the painting come nearer; sigma is how softly it
 begins.
 · Neural style: style_scale makes strokes broader; coarsest nearer 0.5 keeps more of the layout.
 
-The mask is the built-in face parser's; a better parser, or any other mask of the person, goes
-in the same place."""
+For the head alone, and clothes that are painted too, put Face Mask in the place of Who stays."""
 CLIP = """\
 Paints a clip like a painting, without flicker: strokes move with what they are painted on. No
 checkpoint, no Prompt and no files are needed.
@@ -101,10 +100,6 @@ Then, if you like
 files in models/visage_adain choose them as AdaIN Style's model.
 · Faces: any analyzer that you have; "auto" takes the best that is installed.
 · Contact sheet: weights of style and person decide which comes first."""
-PERSON = (
-    "skin left_brow right_brow left_eye right_eye glasses left_ear right_ear earring nose mouth "
-    "upper_lip lower_lip neck necklace clothes hair hat"
-).split()
 
 
 def workflows() -> list[Workflow]:
@@ -175,17 +170,10 @@ def paint_background(flow: Workflow) -> None:
     """All is painted, and the person is put back bit for bit."""
     picture, style, parser = _inputs(flow, style="visage_painting_orchard.jpg")
     with flow.column("2 · Who stays"):
-        person = flow.add(
-            "VisageFaceMask",
-            "Who stays",
-            image=picture,
-            parser=parser,
-            parts=PERSON,
-            edges="soft",
-        )
+        person = flow.add("VisagePersonMask", "Who stays", image=picture, parser=parser)
         flow.add("PreviewImage", "Mask overlay", images=person["overlay"])
         others = flow.add("InvertMask", "All but the person", mask=person)
-        around = flow.add("VisageSoftMask", "Around the person", mask=others, sigma=3.0, grow=-8)
+        around = flow.add("VisageSoftMask", "Around the person", mask=others, sigma=1.5, grow=-2)
     with flow.column("3 · Paint"):
         painted = flow.add("VisageNeuralStyle", "Neural style", image=picture, style=style)
     with flow.column("4 · Keep the person, bit for bit"):
