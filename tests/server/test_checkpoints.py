@@ -16,7 +16,8 @@ from visage.models.needed_files import needed_files
 from visage.models.stand_ins import write_random_file
 
 PACK = Path(visage.__file__).parent
-NAMES = checkpoints.names()
+# Those of one model follow each other, so that ComfyUI keeps it loaded.
+NAMES = sorted(checkpoints.names(), key=lambda name: needed_files(checkpoints.twin(name)))
 # Newer frontends name the button itself, older ones the group that it stands in.
 RUN_BUTTON = "button[data-testid=queue-button], [data-testid=queue-button] button"
 # What the templates do not name: other models in their places, and kohya's LoRAs.
