@@ -27,8 +27,9 @@ class VisagePersonMask(io.ComfyNode):
                 "body mask",
                 "cut out person",
             ),
-            description="Marks whole persons, from head to foot, with what they wear and hold: the "
-            "face parser finds the heads, and the colours below them tell body from background.",
+            description="Marks whole persons, head and body: the face parser finds the heads, and "
+            "the colours below them tell body from background. It is a first cut; look at the "
+            "overlay.",
             hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Image.Input("image", tooltip="The picture, or a batch of pictures."),

@@ -45,7 +45,7 @@ def cut(picture: Tensor, labels: np.ndarray) -> np.ndarray:
 
     labels: OpenCV's classes [H, W]: GC_BGD and GC_FGD are sure, GC_PR_BGD and GC_PR_FGD a guess.
     """
-    pixels = (picture.clamp(0, 1) * 255).round().byte().cpu().numpy()
+    pixels = (picture.detach().clamp(0, 1) * 255).round().byte().cpu().numpy()
     labels = labels.astype(np.uint8)
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.setRNGSeed(0)  # the mixtures begin with k-means

@@ -60,7 +60,7 @@ def person_mask(
     no_face: NoFace = "empty",
     progress: Callable[[int, int], None] | None = None,
 ) -> PersonMask:
-    """Mask the persons whose faces are found in pictures [B, H, W, C], from head to foot.
+    """Mask the persons whose faces are found in pictures [B, H, W, C], head and body.
 
     The choices are those of `face_mask`. Raises ValueError for unknown ones, and with `no_face`
     "error" for a picture without a chosen face.
@@ -97,7 +97,7 @@ def _persons(
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
     layers = torch.cat([picture, heads[..., None]], dim=-1).movedim(-1, 0)[None]
     small = F.interpolate(layers, size, mode="area")[0].movedim(0, -1)
-    head = small[..., 3].cpu().numpy()
+    head = small[..., 3].detach().cpu().numpy()
     labels = _guess(head, [_scaled(face, scale) for face in faces], chosen)
     found = _closed(_joined_to(cut(small[..., :3], labels), head > 0.5))
     mask = torch.from_numpy(found.astype(np.float32)).to(picture)[None, None]
@@ -125,6 +125,7 @@ def _guess(head: np.ndarray, faces: Sequence[Face], chosen: Sequence[int]) -> np
         if k not in chosen:
             x, y, width, height = face.box
             labels[y : y + height, x : x + width] = cv2.GC_BGD
+            labels[_body(head.shape, face)[0] & ~likely] = cv2.GC_BGD
     labels[inside] = cv2.GC_FGD
     return labels
 
@@ -155,11 +156,11 @@ def _joined_to(found: np.ndarray, head: np.ndarray) -> np.ndarray:
 
 
 def _closed(found: np.ndarray) -> np.ndarray:
-    """The mask [H, W] without small gaps; those at the picture's border stay."""
+    """The mask [H, W] without small gaps; those in a corner of the picture stay."""
     _, components, table, _ = cv2.connectedComponentsWithStats((~found).astype(np.uint8))
     height, width = found.shape
     for number, (x, y, wide, high, area) in enumerate(table):
-        inside = x > 0 and y > 0 and x + wide < width and y + high < height
-        if number and inside and area < MAX_GAP * found.size:
+        sides = (x == 0) + (y == 0) + (x + wide == width) + (y + high == height)
+        if number and sides < 2 and area < MAX_GAP * found.size:
             found = found | (components == number)
     return found

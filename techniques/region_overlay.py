@@ -20,7 +20,7 @@ COLOURS = {
     "cyan": (114, 183, 178),
     "pink": (255, 157, 166),
 }
-MIN_LONG_SIDE = 512
+MIN_LONG_SIDE, MAX_LONG_SIDE = 512, 1536
 
 
 def draw_regions(
@@ -29,17 +29,21 @@ def draw_regions(
     """Return a picture [h, w, 3] with each region in its colour and under its name.
 
     Takes the picture [H, W, 3] in 0..1 and the regions' weights [K, H, W], which sum to at most 1.
-    Small pictures are enlarged by a whole factor, so that the names can be read.
+    Small pictures are enlarged by a whole factor, so that the names can be read, and large ones are
+    made smaller.
     """
     height, width = picture.shape[:2]
     factor = -(-MIN_LONG_SIDE // max(height, width))
-    size = (width * factor, height * factor)
+    if max(height, width) > MAX_LONG_SIDE:
+        factor = MAX_LONG_SIDE / max(height, width)
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    resampling = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
 
-    def enlarged(values: Tensor) -> np.ndarray:
-        return cv2.resize(values.detach().cpu().float().numpy(), size)
+    def resized(values: Tensor) -> np.ndarray:
+        return cv2.resize(values.detach().cpu().float().numpy(), size, interpolation=resampling)
 
-    shown = enlarged(picture) * 255
-    amounts = [enlarged(weight)[..., None] for weight in weights]
+    shown = resized(picture) * 255
+    amounts = [resized(weight)[..., None] for weight in weights]
     shown = shown * (0.6 + 0.4 * np.clip(sum(amounts, np.zeros((1, 1, 1))), 0, 1))
     for amount, colour in zip(amounts, colours, strict=True):
         shown = shown + 0.45 * amount * (np.array(COLOURS[colour]) - shown)

@@ -109,20 +109,35 @@ def open_page(browser):
     return open_at
 
 
-@pytest.fixture(scope="module", params=["classic", "newer classic", "newer Nodes 2.0"])
-def canvas(request, open_page):
-    """An empty canvas; the nodes are drawn as the parameter says.
+@pytest.fixture(scope="module")
+def kept_canvas():
+    """The page of the last test, by its kind of canvas.
+
+    pytest itself keeps none from one test to the next where a test's other parameters change.
+    """
+    kept = {}
+    yield kept
+    for page in kept.values():
+        page.close()
+
+
+@pytest.fixture(params=["classic", "newer classic", "newer Nodes 2.0"])
+def canvas(request, open_page, kept_canvas):
+    """A page of ComfyUI, shared by a module's tests; its nodes are drawn as the parameter says.
 
     It is the page of `server` or `newer_server`, which a module may replace by its own.
     """
-    newer = request.param != "classic"
-    page = open_page(request.getfixturevalue("newer_server" if newer else "server"))
-    page.evaluate(
-        "vue => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', vue)",
-        request.param == "newer Nodes 2.0",
-    )
-    yield page
-    page.close()
+    if request.param not in kept_canvas:
+        for kind in list(kept_canvas):
+            kept_canvas.pop(kind).close()
+        newer = request.param != "classic"
+        page = open_page(request.getfixturevalue("newer_server" if newer else "server"))
+        page.evaluate(
+            "vue => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', vue)",
+            request.param == "newer Nodes 2.0",
+        )
+        kept_canvas[request.param] = page
+    return kept_canvas[request.param]
 
 
 @pytest.fixture(scope="session")
