@@ -136,6 +136,22 @@ def test_a_face_that_is_not_upright_is_found_by_turning_the_picture(parser, pain
     assert np.abs(np.subtract((left, top, left + width, top + height), expected)).max() < 12
 
 
+@pytest.mark.parametrize(("score", "turns"), [(0.72, 2), (0.9, 0)])
+def test_a_doubtful_upright_face_gives_way_to_a_surer_turned_one(parser, paint, score, turns):
+    painted = (180, 90, 100)
+    lying = torch.rot90(paint(240, 300, [painted])[0], 2)
+    certain = Detector([box_of(painted)], [0.85], turns=2)
+
+    class Both(Detector):
+        def find(self, images, threshold, smallest):
+            turned = certain.find(images, threshold, smallest)
+            upright = super().find(images, threshold, smallest)
+            return upright if len(upright[0].boxes) else turned
+
+    (face,) = find_faces(lying, parser, Both([(100.0, 100.0, 80.0, 90.0)], [score]))
+    assert face.turns == turns
+
+
 @pytest.mark.parametrize("shape", [(300, 200), (1, 1), (5, 700)])
 def test_nothing_is_found_in_nothing(parser, shape):
     assert find_faces(torch.zeros(*shape, 3), parser) == []

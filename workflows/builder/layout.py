@@ -31,6 +31,7 @@ ROOM = {
     "VisageCompare": (320, 500),
     "VisageLoadStarter": (240, 160),
     "VisageMosaicCompose": (250, 460),
+    "VisageMosaicRestore": (240, 400),
     "VisagePixelBlend": (260, 420),
     "VisageTradeoff": (260, 430),
     "VisageTrainFaceEdit": (240, 680),
