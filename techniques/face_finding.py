@@ -30,7 +30,7 @@ from .face_squares import (
     square_around,
 )
 
-# A portrait: at most this large, its face at least this high.
+# A portrait: at most this large, its face at least this fraction of the longer side high.
 PORTRAIT_LONG_SIDE = 640
 PORTRAIT_FRACTION = 0.25
 # Fractions of the larger and of the smaller box.
@@ -124,7 +124,18 @@ def _detected(
     over = LONG_SIDE_OVER_FACE if upright else LONG_SIDE_OVER_TURNED_FACE
     smallest = max(MIN_FACE, round(max(image.shape[:2]) / over))
     (found,) = detector.find(image[None], CANDIDATE_SCORE if upright else TURNED_SCORE, smallest)
-    return _merge(_confirmed(image, parser, found, CERTAIN_SCORE if upright else 1.0))
+    faces = _merge(_confirmed(image, parser, found, CERTAIN_SCORE if upright else 1.0))
+    return _beside_a_large_one(faces, max(image.shape[:2]))
+
+
+def _beside_a_large_one(faces: Sequence[Face], long_side: int) -> list[Face]:
+    """The faces, without the doubtful ones where a sure one fills much of the picture.
+
+    Those were folds of sleeves and hair in portraits; in groups they are mostly faces.
+    """
+    sure = [face for face in faces if face.score >= SURE_SCORE]
+    large = any(face.box[3] >= PORTRAIT_FRACTION * long_side for face in sure)
+    return sure if large else list(faces)
 
 
 def _confirmed(

@@ -136,6 +136,16 @@ def test_a_face_that_is_not_upright_is_found_by_turning_the_picture(parser, pain
     assert np.abs(np.subtract((left, top, left + width, top + height), expected)).max() < 12
 
 
+def test_a_doubtful_face_beside_a_large_sure_one_is_none(parser, paint):
+    painted = (150, 150, 120)
+    fold = (250.0, 100.0, 80.0, 90.0)
+    for width, count in ((300, 1), (900, 2)):  # a portrait, and a person in a wide picture
+        image, _ = paint(300, width, [painted])
+        found = find_faces(image, parser, Detector([box_of(painted), fold], [0.9, 0.75]))
+        assert len(found) == count
+        assert_boxes_near(found[:1], [painted])
+
+
 @pytest.mark.parametrize(("score", "turns"), [(0.72, 2), (0.9, 0)])
 def test_a_doubtful_upright_face_gives_way_to_a_surer_turned_one(parser, paint, score, turns):
     painted = (180, 90, 100)
