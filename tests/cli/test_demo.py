@@ -46,7 +46,9 @@ def test_report_and_files(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(demo.demo_paintings, "paint", painted_red)
     assert main.main(["demo", "--engine", "diffusers", "--output", str(tmp_path)]) == 0
 
-    assert prompts == [f"a portrait of a woman with {what}" for what in ("red hair", "tan skin")]
+    assert prompts == [
+        f"a portrait of a woman with {what}" for what in ("red hair", "dark brown skin")
+    ]
     report = json.loads((tmp_path / "report.json").read_text())
     assert list(report) == ["engine", "comfyui_version", "seconds", "pictures", "paintings"]
     assert [painting["name"] for painting in report["paintings"]] == ["painted", "background"]

@@ -60,7 +60,7 @@ they are painted; "colour" keeps the light, too.
 
 Model: the starter. Its blurred hair is enough for this, for the detail is the photograph's."""
 REAL_PROMPT = "a photorealistic face of an old woman, natural makeup, realistic studio lighting"
-TAN = "a portrait of a woman with tan skin"
+DARKER = "a portrait of a woman with dark brown skin"
 UNWANTED = "blurry, deformed, cartoon"
 # In percent of the face. Hair lies against a background that must not take its colour.
 FOR_FACES = {"grow": 4}
@@ -72,7 +72,7 @@ FACE_CONTEXT, HAIR_CONTEXT = 0.8, 1.6
 def workflows() -> list[Workflow]:
     """For the starter, and for inpainting checkpoints of Stable Diffusion 1.5 and XL."""
     starter = Workflow("face_edit", NOTE + STARTER_NOTE)
-    face_edit(starter, BASE_STARTER, TAN, "", mode="tone")
+    face_edit(starter, BASE_STARTER, DARKER, "", mode="tone")
     recolour = Workflow("recolour_hair", RECOLOUR_NOTE)
     prompt = "a portrait of a woman with red hair"
     face_edit(recolour, BASE_STARTER, prompt, "", "tone", FOR_HAIR, HAIR_CONTEXT, parts=["hair"])

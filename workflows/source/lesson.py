@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..builder.graph import Workflow
-from .face_edit import TAN
+from .face_edit import DARKER
 from .parts import BASE_STARTER, STARTER, loaded_picture
 
 EDIT_NOTE = """\
@@ -72,7 +72,7 @@ def edit_faces() -> Workflow:
             vae=model.vae,
             image=versions,
             parser=parser,
-            prompt=TAN,
+            prompt=DARKER,
             blend="tone",
         )
     with flow.column("3 · The best"):
