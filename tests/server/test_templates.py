@@ -16,9 +16,8 @@ from visage.workflows.builder.write import described
 DESCRIBED = described()
 WORKFLOWS = Path(visage.__file__).parent / "workflows"
 NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
-# Those without files, and the one whose checkpoint this module makes; the others run, smaller and
-# without a page, in test_checkpoints.
-RUNNING = [name for name in NAMES if not DESCRIBED[name].needs or name == "face_edit_sd15"]
+# Those without files; the others run, smaller and but for one without a page, in test_checkpoints.
+RUNNING = [name for name in NAMES if not DESCRIBED[name].needs]
 # These are clicked in the template browser; the others are opened as it then opens them. On a newer
 # frontend only the page is another: there these run, and each class of node is opened.
 SAMPLE = ("face_edit", "style_keep_identity", "paint_picture")
@@ -56,8 +55,6 @@ ONLY_OPENED = (
 # ComfyUI's node that keeps the answer of a run as a widget's value.
 SHOWS_ITS_ANSWER = "GetImageSize"
 PICTURES = ("SaveImage", "PreviewImage", "LossGraphNode")
-# What keeps the workflow for a real checkpoint to a minute on a CPU.
-REAL_CHECKPOINT = {("KSampler", "steps"): 2, ("VisageCropFaces", "size"): 256}
 FEW_STEPS = {
     ("VisageEditFaces", "steps"): 2,
     ("VisageNeuralStyle", "steps"): 1,
@@ -75,28 +72,11 @@ TIMEOUT = 1200  # seconds; they take a tenth of it
 
 
 @pytest.fixture(scope="module")
-def checkpoints(sd15_inpainting, tmp_path_factory) -> tuple[str, ...]:
-    """ComfyUI's options for a machine that has the checkpoint of `face_edit_sd15`."""
-    config = tmp_path_factory.mktemp("config") / "extra_model_paths.yaml"
-    config.write_text(f"tests:\n  checkpoints: {sd15_inpainting.parent}\n")
-    return "--extra-model-paths-config", str(config)
-
-
-@pytest.fixture(scope="module")
-def server(comfyui_path, checkpoints):
+def server(comfyui_path):
     """A server that nothing has run on."""
     from visage.headless.server import comfy_server
 
-    with comfy_server(comfyui_path, options=checkpoints) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def newer_server(comfyui_path, checkpoints, newer_frontend):
-    """The same behind a newer frontend."""
-    from visage.headless.server import comfy_server
-
-    with comfy_server(comfyui_path, options=(*checkpoints, *newer_frontend)) as running:
+    with comfy_server(comfyui_path) as running:
         yield running
 
 
@@ -243,8 +223,6 @@ def test_opens_whole_and_is_saved_as_it_was(canvas, ours, name):
 def test_opens_whole_runs_and_shows_its_pictures(canvas, ours, name):
     open_whole(canvas, name)
     change(canvas, FEW_STEPS)
-    if name == "face_edit_sd15":
-        change(canvas, REAL_CHECKPOINT)
     before = content(canvas)
     entry = run(canvas)
     assert entry["status"]["status_str"] == "success", entry["status"]["messages"][-1]
