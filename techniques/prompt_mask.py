@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import NamedTuple, Protocol
 
 import cv2
@@ -172,6 +173,11 @@ def mask_of_parts(image: Tensor, phrases: Sequence[str], parser: FaceParser) -> 
     that names no part.
     """
     pictures, _ = split_alpha(as_image(image))
+
+    @cache  # several words take the persons, and finding them is most of the work
+    def persons() -> Tensor:
+        return person_mask(pictures, parser).mask
+
     found = []
     for phrase in phrases:
         parts = named_parts(phrase)
@@ -179,7 +185,7 @@ def mask_of_parts(image: Tensor, phrases: Sequence[str], parser: FaceParser) -> 
             raise ValueError(
                 f"The face parser does not know {phrase!r}. It knows: {', '.join(sorted(_WORDS))}."
             )
-        found.append(_parsed(pictures, parts, parser))
+        found.append(_parsed(pictures, parts, parser, persons))
     candidates = []
     for row in range(len(pictures)):
         named = []
@@ -191,17 +197,19 @@ def mask_of_parts(image: Tensor, phrases: Sequence[str], parser: FaceParser) -> 
     return _joined(pictures, candidates)
 
 
-def _parsed(pictures: Tensor, parts: tuple[str, ...], parser: FaceParser) -> Tensor:
+def _parsed(
+    pictures: Tensor, parts: tuple[str, ...], parser: FaceParser, persons: Callable[[], Tensor]
+) -> Tensor:
     """The probability [B, H, W] of parts; body, clothes and background as the person mask sees
     them, since the parser knows only the surroundings of a head.
     """
     if parts == CLASSES[1:]:
-        return person_mask(pictures, parser).mask
+        return persons()
     if parts == ("background",):
-        return 1 - person_mask(pictures, parser).mask
+        return 1 - persons()
     if parts == ("clothes",):
         head = face_mask(pictures, parser, HEAD, soft=True).mask
-        return (person_mask(pictures, parser).mask - head).clamp(min=0)
+        return (persons() - head).clamp(min=0)
     return face_mask(pictures, parser, parts, soft=True).mask
 
 

@@ -111,6 +111,7 @@ def face_masks(monkeypatch):
         return SimpleNamespace(mask=mask)
 
     def person_mask(image, parser):
+        asked.append("persons")
         mask = torch.zeros(image.shape[:3])
         mask[:, :, : image.shape[2] * 3 // 4] = 1
         return SimpleNamespace(mask=mask)
@@ -138,7 +139,7 @@ def test_person_and_clothes_reach_as_far_as_the_body(picture, face_masks):
     assert not person.mask[:, 72:].any()
     assert clothes.mask[:, 48:72].all()
     assert not clothes.mask[:, :48].any()
-    assert face_masks == [set(CLASSES) - {"background", "clothes"}]
+    assert face_masks == ["persons", set(CLASSES) - {"background", "clothes"}]
 
 
 def test_other_words_are_not_for_the_parser(picture):

@@ -67,9 +67,9 @@ def saved_and_compared(flow: Workflow, picture: Node, result: Node, label: str =
     )
 
 
-def loss_curve(flow: Workflow, loss: Output, title: str = "Loss curve") -> Node:
+def loss_curve(flow: Workflow, loss: Output) -> Node:
     """The curve of a training."""
-    return flow.add("LossGraphNode", title, loss=loss, filename_prefix="visage_loss")
+    return flow.add("LossGraphNode", "Loss curve", loss=loss, filename_prefix="visage_loss")
 
 
 def face_masks(
