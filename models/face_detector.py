@@ -28,6 +28,8 @@ MIN_FACE = 24
 TOLERANCE = 0.75
 """A box may be as much smaller than the smallest face that is looked for."""
 SCORE = 0.4
+SAME_FACE = 0.35
+"""Boxes whose intersection is a larger part of their union are of one face."""
 OUTPUTS = 15
 """One score, four numbers of the box, ten of the landmarks."""
 WIDTHS = (16, 32, 48)
@@ -101,7 +103,7 @@ def overlap(boxes: Tensor, others: Tensor, of_smaller: bool = False) -> Tensor:
     return shared / (areas + other_areas - shared)
 
 
-def suppress(boxes: Tensor, scores: Tensor, most: float = 0.35, inside: float = 0.7) -> Tensor:
+def suppress(boxes: Tensor, scores: Tensor, most: float = SAME_FACE, inside: float = 0.7) -> Tensor:
     """Indices of the boxes that remain, the surest first (non-maximum suppression).
 
     A box goes when a surer one shares more than `most` of their union with it, or more than
@@ -134,6 +136,21 @@ class FaceDetector(ManagedNetwork):
         if smallest < 8:
             raise ValueError(f"Faces of {smallest} px cannot be told: look for 8 px or more.")
         return [self._find_in(picture, score, smallest) for picture in image]
+
+    @torch.no_grad()
+    def certainty(self, pictures: Tensor, boxes: Tensor) -> Tensor:
+        """How surely each picture [N, H, W, 3] in 0..1 shows a face where its box [N, 4] is: [N].
+
+        It is the best score of a face of 18 to 72 px that overlaps the box, or 0.
+        """
+        device, dtype = self.prepare()
+        outputs = self.network(_padded(as_pixels(pictures).to(device, dtype))).float().cpu()
+        best = []
+        for output, box in zip(outputs, boxes, strict=True):
+            found, scores, _ = decode(output, 0.0)
+            near = overlap(box[None], found)[0] > SAME_FACE
+            best.append(torch.where(near, scores, 0).max())
+        return torch.stack(best)
 
     def _find_in(self, picture: Tensor, score: float, smallest: int) -> Detections:
         device, dtype = self.prepare()

@@ -82,6 +82,15 @@ def test_each_picture_of_a_batch_is_searched_alone():
     assert (len(first.scores), len(second.scores)) == (0, 1)
 
 
+def test_certainty_is_that_of_a_face_at_the_box_alone():
+    pictures = black(64, 64).repeat(2, 1, 1, 1)
+    pictures[:, 24:32, 40:48] = 1
+    there, elsewhere = [28.0, 12, 32, 32], [0.0, 32, 32, 32]
+    detector = FaceDetector(BrightSquares(), "fake")
+    sure = detector.certainty(pictures, torch.tensor([there, elsewhere]))
+    assert sure[0] == detector.find(pictures[:1])[0].scores[0] and sure[1] < 0.01
+
+
 def test_decoding_takes_peaks_only():
     outputs = torch.full((OUTPUTS, 4, 4), -9.0)
     outputs[0, 1, 1], outputs[0, 1, 2], outputs[0, 3, 3] = 3.0, 2.0, -0.1

@@ -7,7 +7,7 @@ import torch
 from visage.models.face_classes import CLASSES, COLOURS
 from visage.models.face_detector import Detections
 from visage.techniques import face_finding
-from visage.techniques.face_finding import find_faces
+from visage.techniques.face_finding import AGAIN_FACES, certainty_again, find_faces
 from visage.techniques.face_proposals import CASCADE_MIN_FACE, propose_by_cascade
 from visage.techniques.face_squares import Square, component_in, cut_squares, square_around
 
@@ -94,10 +94,13 @@ def test_a_face_is_upright(parser, paint, turns, found):
 
 
 class Detector:
-    """Sees the faces whose boxes it was given in the picture that stands upright after `turns`."""
+    """Sees the faces whose boxes it was given in the picture that stands upright after `turns`.
 
-    def __init__(self, boxes, scores, turns=0):
-        self.boxes, self.scores, self.turns = boxes, scores, turns
+    `again` is how sure it is of each when it looks again.
+    """
+
+    def __init__(self, boxes, scores, turns=0, again=0.0):
+        self.boxes, self.scores, self.turns, self.again = boxes, scores, turns, again
         self.looks = -1
 
     def find(self, images, score, smallest):
@@ -106,6 +109,9 @@ class Detector:
         boxes = torch.tensor(self.boxes if shown else [], dtype=torch.float32).view(-1, 4)
         scores = torch.tensor(self.scores if shown else [])
         return [Detections(boxes, scores, torch.zeros(len(boxes), 5, 2))]
+
+    def certainty(self, pictures, boxes):
+        return torch.full((len(pictures),), self.again)
 
 
 def test_the_parser_confirms_what_the_detector_proposes_unless_it_is_certain(parser, paint):
@@ -118,6 +124,39 @@ def test_the_parser_confirms_what_the_detector_proposes_unless_it_is_certain(par
         assert len(found) == count
         assert_boxes_near(found[:2], faces)
     assert found[2].box == nothing and found[2].score == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(("again", "count"), [(0.5, 1), (0.6, 2)])
+def test_a_doubtful_face_that_is_seen_again_is_kept(parser, paint, again, count):
+    painted, nothing = (150, 150, 120), (700.0, 100.0, 80.0, 90.0)
+    image, _ = paint(300, 900, [painted])
+    detector = Detector([box_of(painted), nothing], [0.9, 0.5], again=again)
+    found = find_faces(image, parser, detector)
+    assert [face.box for face in found[1:]] == [nothing][: count - 1]
+    assert [face.score for face in found[1:]] == pytest.approx([again][: count - 1])
+
+
+@pytest.mark.parametrize("box", [(60.0, 40.0, 30.0, 42.0), (0.0, 100.0, 120.0, 90.0)])
+def test_the_second_look_has_the_box_where_the_face_is(box):
+    x, y, width, height = map(int, box)
+    image = torch.zeros(200, 240, 3)
+    image[y : y + height, x : x + width // 2] = 1
+
+    class Brightness(Detector):
+        def certainty(self, pictures, boxes):
+            assert len(pictures) == 2 * len(AGAIN_FACES)
+            for number, (picture, (left, top, w, h)) in enumerate(
+                zip(pictures, boxes, strict=True)
+            ):
+                assert max(w, h) == pytest.approx(AGAIN_FACES[number // 2], rel=0.02)
+                half = [slice(round(float(left)), round(float(left + w / 2))),
+                        slice(round(float(left + w / 2)), round(float(left + w)))]  # fmt: skip
+                rows = picture[round(float(top)) : round(float(top + h)), :, 0]
+                bright, dark = half if number % 2 == 0 else half[::-1]
+                assert rows[:, bright].mean() > 0.85 and rows[:, dark].mean() < 0.15
+            return torch.ones(len(pictures))
+
+    assert certainty_again(image, Brightness([], []), box) == 1
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3])
