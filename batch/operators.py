@@ -163,7 +163,7 @@ def _crop_faces(image, mask, size: int, context: float, boxes=None, model=None):
     if size == 0:
         if model is None:
             raise ValueError("size is 0, the model's own size, and no model is connected")
-        size = 8 * model.unet.config.sample_size
+        size = model.native_size
     return crop_faces(image, mask, size, context, boxes)
 
 

@@ -74,7 +74,7 @@ def run_style_adapter(args: argparse.Namespace) -> int:
     accelerator = Accelerator(cpu=args.cpu, mixed_precision=args.precision)
     engine = DiffusersEngine.load(args.base or STARTER, device=accelerator.device)
     if not settings.size:
-        settings = dataclasses.replace(settings, size=8 * engine.unet.config.sample_size)
+        settings = dataclasses.replace(settings, size=engine.native_size)
     encoder = ImageEncoder.load(args.image_encoder or STARTER / "image_encoder")
     encoder.to(accelerator.device)
     examples = encode_examples(

@@ -82,7 +82,7 @@ def run_style_lora(args: argparse.Namespace) -> None:
     dtype = torch.bfloat16 if args.precision == "bf16" else torch.float32
     model = args.model or STARTER
     engine = DiffusersEngine.load(model, dtype=dtype, device=device)
-    size = args.size or 8 * engine.unet.config.sample_size
+    size = args.size or engine.native_size
     rate = args.learning_rate
     if rate is None:
         starter = model.resolve() == STARTER.resolve()

@@ -28,6 +28,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def native_size(self) -> int:
+        """Edge in pixels of the pictures that the UNet was trained on: 512 for SD 1.5."""
+        ...
+
+    @property
     def latent_scale(self) -> float:
         """What a VAE latent is multiplied by before the UNet sees it: 0.18215 for SD 1.5."""
         ...

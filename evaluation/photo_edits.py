@@ -85,13 +85,7 @@ def photo_editor(parser: FaceParser, folder: Path = STARTER, denoise: float = 1.
     def edit(
         image: np.ndarray, prompt: str, seed: int, parts: tuple[str, ...] = ("face",)
     ) -> tuple[np.ndarray, np.ndarray]:
-        settings = FaceEditSettings(
-            seed=seed,
-            parts=parts,
-            faces="largest",
-            denoise=denoise,
-            size=engine.unet.config.sample_size * 8,
-        )
+        settings = FaceEditSettings(seed=seed, parts=parts, faces="largest", denoise=denoise)
         result = edit_faces(as_batch([image]), prompt, engine, parser, settings, adapter)
         return as_pictures(result.blended)[0], result.mask[0].numpy()
 

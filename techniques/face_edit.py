@@ -34,7 +34,7 @@ class FaceEditSettings:
 
     parts, faces and face_index as for `face_mask`; sigma and grow of the soft mask in percent of
     each face's size (`soften_faces`), or with unit "pixels" in pixels of the picture; size in
-    pixels and context of the crops; mask_mode "soft" or "hard" and
+    pixels, 0 for the model's own, and context of the crops; mask_mode "soft" or "hard" and
     noise_mask "soft", "hard" or "none" as on the node Soft Inpaint; blend_mode and tone_match as
     for `blend`.
     """
@@ -47,7 +47,7 @@ class FaceEditSettings:
     sigma: float = 8.0
     grow: int = 4
     unit: str = "percent of face"
-    size: int = 128
+    size: int = 0
     context: float = 0.8
     adapter_strength: float = 0.3
     mask_mode: str = "soft"
@@ -96,7 +96,7 @@ def edit_faces(
     )
     soft_mask = _soft_mask(faces.mask, faces.boxes, settings)
     crop_images, crop_masks, crops = crop_faces(
-        picture, soft_mask, settings.size, settings.context, faces.boxes
+        picture, soft_mask, settings.size or engine.native_size, settings.context, faces.boxes
     )
     text = engine.encode_text([prompt, settings.negative])
     positive, negative = text[:1], text[1:]

@@ -89,6 +89,10 @@ class DiffusersEngine:
         return self.text_encoder.config.hidden_size
 
     @property
+    def native_size(self) -> int:
+        return 8 * self.unet.config.sample_size
+
+    @property
     def latent_scale(self) -> float:
         return self.vae.config.scaling_factor
 

@@ -31,6 +31,14 @@ def one_face(paint):
     return paint(96, 96, [(48, 44, 64)])[0].unsqueeze(0)
 
 
+def test_without_a_size_crops_have_the_models_own(engine, parser, one_face):
+    chosen, own = (
+        edit_faces(one_face, PROMPT, engine, parser, replace(FAST, size=size)).blended
+        for size in (engine.native_size, 0)
+    )
+    assert torch.equal(chosen, own)
+
+
 def test_faces_change_and_nothing_else_does(engine, parser, two_faces):
     result = edit_faces(two_faces, PROMPT, engine, parser, FAST)
     outside = result.soft_mask == 0

@@ -104,9 +104,7 @@ def face_edit(
         parser = flow.add("VisageLoadFaceParser", "Face parser", file=STARTER)
         model = base.load(flow, id=8)
     with flow.column("2 · Face mask and prompt"):
-        mask, soft, crops = face_masks(
-            flow, picture, parser, base.size, first_id=4, model=model.model, **choice
-        )
+        mask, soft, crops = face_masks(flow, picture, parser, model.model, first_id=4, **choice)
         soft.inputs.update(softness)
         crops.inputs["context"] = context
         tuned = flow.add(

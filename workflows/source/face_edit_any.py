@@ -65,9 +65,7 @@ class Shell:
             parser = flow.add("VisageLoadFaceParser", "Face parser", file=STARTER)
         with flow.column(MASK):
             first = flow.nodes[-1].id + 1
-            _, self.mask, self.crops = face_masks(
-                flow, self.picture, parser, 0, first, model=model.model
-            )
+            _, self.mask, self.crops = face_masks(flow, self.picture, parser, model.model, first)
 
     def finish(self, edited: Node) -> None:
         """Decode, paste, blend and prove."""

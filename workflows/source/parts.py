@@ -76,14 +76,12 @@ def face_masks(
     flow: Workflow,
     picture: Node,
     parser: Node,
-    size: int,
+    model: Output,
     first_id: int,
-    model: Output | None = None,
     **choice: Any,
 ) -> tuple[Node, Node, Node]:
-    """Face mask, soft mask and the crop of every face, with a look at the mask.
-
-    A size of 0 is that of `model`. `choice` are inputs of Face Mask, such as its parts.
+    """Face mask, soft mask and the crop of every face at `model`'s own size, with a look at the
+    mask. `choice` are inputs of Face Mask, such as its parts.
     """
     mask = flow.add(
         "VisageFaceMask", "Face mask", id=first_id, image=picture, parser=parser, **choice
@@ -99,8 +97,8 @@ def face_masks(
         image=picture,
         mask=soft,
         boxes=boxes,
-        size=size,
-        **({} if size else {"model": model}),
+        size=0,
+        model=model,
     )
     return mask, soft, crops
 

@@ -36,7 +36,7 @@ def workflows() -> list[Workflow]:
         parser = flow.add("VisageLoadFaceParser", "Face parser", file=STARTER)
         model = BASE_STARTER.load(flow, id=9)
     with flow.column("2 · Face mask, prompt and style"):
-        mask, soft, crops = face_masks(flow, picture, parser, BASE_STARTER.size, first_id=5)
+        mask, soft, crops = face_masks(flow, picture, parser, model.model, first_id=5)
         tuned = flow.add("VisageLoadFaceEdit", "Face edit", id=10, model=model.model, file=STARTER)
         adapter = flow.add("VisageLoadIPAdapter", "IP-Adapter", file=STARTER)
         styled = flow.add(
