@@ -1,10 +1,10 @@
 """Finding faces: a detector proposes them, and the face parser looks closely.
 
 The parser keeps candidates that show skin with eyes, nose and mouth. A candidate of which the
-detector is very sure is always kept, because a face may be dark, turned away or half hidden; so is
-one that it takes for a face again at other sizes and mirrored. If the
-detector finds no face, it is also tried on the picture turned on its sides and on its head. If it
-still finds none, candidates come from `face_proposals`.
+detector is very sure is always kept, because a face may be dark, turned away or half hidden. In
+groups, so is one that it takes for a face again at other sizes and mirrored. If the detector finds
+no face, it is also tried on the picture turned on its sides and on its head. If it still finds
+none, candidates come from `face_proposals`.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ CANDIDATE_SCORE = 0.4
 CERTAIN_SCORE = 0.7
 # Edge of the squares in which the detector looks at a doubtful candidate again, the sizes that the
 # face has there, in pixels, and the mean certainty from which it is a face. On 410 photographs 0.54
-# kept 17 faces more and one that is none; the threshold was chosen on these.
+# kept 17 faces more, and one man's hands in two of them; the threshold was chosen on these.
 AGAIN_SIZE = 128
 AGAIN_FACES = (26, 36, 50)
 AGAIN_SCORE = 0.54
