@@ -36,9 +36,9 @@ def workflows() -> list[Workflow]:
         parser = flow.add("VisageLoadFaceParser", "Face parser", file=STARTER)
         model = BASE_STARTER.load(flow, id=9)
     with flow.column("2 · Face mask, prompt and style"):
-        mask, soft, crops = face_masks(flow, picture, parser, model.model, first_id=5)
         tuned = flow.add("VisageLoadFaceEdit", "Face edit", id=10, model=model.model, file=STARTER)
-        adapter = flow.add("VisageLoadIPAdapter", "IP-Adapter", file=STARTER)
+        mask, soft, crops = face_masks(flow, picture, parser, tuned["model"], first_id=5)
+        adapter = flow.add("VisageLoadIPAdapter", "IP-Adapter", id=11, file=STARTER)
         styled = flow.add(
             "VisageStyleAdapter",
             "Style",
@@ -55,7 +55,7 @@ def workflows() -> list[Workflow]:
         )
         others = flow.add("InvertMask", "All but the face", id=24, mask=mask)
         others = flow.add(
-            "VisageSoftMask", "Soft mask, whole", id=31, mask=others, sigma=4, grow=-16
+            "VisageSoftMask", "Soft mask, whole", id=31, folded=True, mask=others, sigma=4, grow=-16
         )
     with flow.column("3 · Paint the face, and all but the face"):
         face = painted_faces(
