@@ -50,7 +50,7 @@ BASE_SD15 = Base("_sd15", 512, "v1-5-pruned-emaonly-fp16.safetensors", "SD 1.5")
 BASE_SDXL = Base("_sdxl", 1024, "sd_xl_base_1.0.safetensors", "SDXL")
 BASE_SD15_INPAINTING = Base("_sd15", 512, "sd-v1-5-inpainting.safetensors", "SD 1.5 inpainting")
 BASE_SDXL_INPAINTING = Base(
-    "_sdxl", 0, "sd_xl_base_1.0_inpainting_0.1.safetensors", "SDXL inpainting"
+    "_sdxl", 1024, "sd_xl_base_1.0_inpainting_0.1.safetensors", "SDXL inpainting"
 )
 
 
