@@ -7,6 +7,7 @@ torch.optim.Muon takes matrices only, and most weights of a UNet are convolution
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,18 +22,18 @@ ADAMW_RMS = 0.2
 MIN_SIDE = 32
 
 
-def orthogonalize(matrix: Tensor) -> Tensor:
-    """Return about U V^T [m, n] of a matrix U S V^T [m, n], by Newton-Schulz iterations in bf16."""
-    x = matrix.bfloat16()
-    if tall := len(x) > x.shape[1]:
-        x = x.T
-    x = x / (x.norm() + 1e-7)
+def orthogonalize(matrices: Tensor) -> Tensor:
+    """Return about U V^T of every matrix U S V^T in [N, m, n], by Newton-Schulz steps in bf16."""
+    x = matrices.bfloat16()
+    if tall := x.shape[1] > x.shape[2]:
+        x = x.mT
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     a, b, c = POLYNOMIAL
     for _ in range(ITERATIONS):
-        gram = x @ x.T
-        change = torch.addmm(gram, gram, gram, beta=b, alpha=c)
-        x = torch.addmm(x, change, x, beta=a)
-    return (x.T if tall else x).to(matrix.dtype)
+        gram = x @ x.mT
+        change = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        x = torch.baddbmm(x, change, x, beta=a)
+    return (x.mT if tall else x).to(matrices.dtype)
 
 
 def is_matrix(parameter: Tensor) -> bool:
@@ -69,6 +70,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
         """Take one step from the gradients; a parameter without one stays as it is."""
         matrices, others = self.param_groups
         rate, decay, momentum = (matrices[key] for key in ("lr", "weight_decay", "momentum"))
+        ahead: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
         for parameter in matrices["params"]:
             if parameter.grad is None:
                 continue
@@ -76,10 +78,16 @@ class MuonWithAdamW(torch.optim.Optimizer):
             if not state:
                 state["momentum"] = torch.zeros_like(parameter)
             average = state["momentum"].lerp_(parameter.grad, 1 - momentum)
-            ahead = parameter.grad.lerp(average, momentum).flatten(1)  # Nesterov's momentum
-            scale = ADAMW_RMS * max(ahead.shape) ** 0.5
-            update = orthogonalize(ahead).view(parameter.shape)
-            parameter.mul_(1 - rate * decay).add_(update, alpha=-rate * scale)
+            # Nesterov's momentum
+            matrix = parameter.grad.lerp(average, momentum).flatten(1)
+            ahead[matrix.shape].append((parameter, matrix))
+        # A UNet has many small matrices: those of one shape together take half as long.
+        for shape, pairs in ahead.items():
+            scale = ADAMW_RMS * max(shape) ** 0.5
+            updates = orthogonalize(torch.stack([matrix for _, matrix in pairs]))
+            for (parameter, _), update in zip(pairs, updates, strict=True):
+                parameter.mul_(1 - rate * decay)
+                parameter.add_(update.view(parameter.shape), alpha=-rate * scale)
         self.adamw.param_groups[0]["lr"] = others["lr"]
         self.adamw.step()
 

@@ -23,7 +23,7 @@ def parameter(*shape: int) -> torch.nn.Parameter:
 
 def test_orthogonalized_singular_values_are_near_one():
     for shape in ((48, 96), (96, 48)):
-        values = torch.linalg.svdvals(orthogonalize(torch.randn(shape)))
+        values = torch.linalg.svdvals(orthogonalize(torch.randn(2, *shape)))
         assert 0.6 < values.min() < values.max() < 1.3
 
 
@@ -44,6 +44,17 @@ def test_a_kernel_moves_as_the_matrix_of_its_filters():
     moved = after_steps(MuonWithAdamW([kernel], 0.02), kernel)
     expected = after_steps(MuonWithAdamW([matrix], 0.02), matrix)
     torch.testing.assert_close(moved.flatten(1), expected)
+
+
+def test_matrices_of_one_shape_do_not_mix():
+    together, alone = (parameter(40, 40), parameter(40, 40)), parameter(40, 40)
+    optimizer, single = MuonWithAdamW(together, 0.02), MuonWithAdamW([alone], 0.02)
+    for gradient in gradients(alone):
+        together[0].grad, together[1].grad, alone.grad = gradient, -2 * gradient, gradient.clone()
+        optimizer.step()
+        single.step()
+    torch.testing.assert_close(together[0], alone)
+    assert not torch.allclose(together[1], alone)
 
 
 def test_biases_and_thin_layers_move_as_with_adamw():
