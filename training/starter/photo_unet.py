@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from ...engines.diffusers.initialise import use_plain_attention
 from ...models.face_edit import FaceEditWeights
 from ...techniques.soft_inpaint import inpaint_condition
 from ...techniques.text_adapter import FaceAwareTextAdapter, adapt_text
+from ...world.identity import SKIN_NAMES
 from ..loop import AveragedWeights, Run, optimizer_step, train, trapezoid_rate
 from ..muon import MuonWithAdamW
 from ..precision import autocast
@@ -32,12 +34,20 @@ from .networks import LATENT_SCALE, build_scheduler
 from .photo_captions import captions_of
 from .photo_views import photo_view
 from .photographs import Photograph
+from .skin_tones import captions_of_tone, named_tone, other_tones, repaint_skin
 from .tokenizer import tokenize
 from .unet import min_snr_weight, noise_examples
 
 CHUNK = 128
 ENCODED_AT_ONCE = 16
 HELD_OUT = 64
+
+
+class Shares(NamedTuple):
+    """Probabilities that a view is of a drawn portrait, and that its face has another skin."""
+
+    drawn: float
+    other_skin: float
 
 
 @dataclass(frozen=True)
@@ -48,28 +58,38 @@ class Pictures:
     maps: dict[str, np.ndarray]
     drawings: PortraitSet
 
-    def captions(self) -> list[list[str]]:
+    @cached_property
+    def own_captions(self) -> list[list[str]]:
         """The captions of every picture, photographs first."""
         photos = [captions_of(photo.labels, photo.file) for photo in self.photographs]
         return photos + [fact["captions"] for fact in self.drawings.facts]
 
-    def draw(self, drawn: float, size: int, rng: np.random.Generator):
-        """Draw a view [size, size, 3], its class map, and the picture's number.
+    def captions(self) -> list[list[str]]:
+        """The captions by number: of every picture, then of every picture in each tone of skin."""
+        tones = [captions_of_tone(own, tone) for tone in SKIN_NAMES for own in self.own_captions]
+        return self.own_captions + tones
 
-        `drawn` is the probability of a drawn portrait.
-        """
-        if rng.random() < drawn:
+    def draw(self, shares: Shares, size: int, rng: np.random.Generator):
+        """Draw a view [size, size, 3], its class map, and the number of its captions."""
+        if rng.random() < shares.drawn:
             index = int(rng.integers(len(self.drawings.images)))
             view, labels = random_view(self.drawings, index, size, rng)
-            return view, labels, len(self.photographs) + index
-        index = int(rng.integers(len(self.photographs)))
-        photo = self.photographs[index]
-        return *photo_view(photo.image, self.maps[photo.file], size, rng), index
+            index += len(self.photographs)
+        else:
+            index = int(rng.integers(len(self.photographs)))
+            photo = self.photographs[index]
+            view, labels = photo_view(photo.image, self.maps[photo.file], size, rng)
+        own = named_tone(self.own_captions[index])
+        if own is None or rng.random() >= shares.other_skin:
+            return view, labels, index
+        tone = str(rng.choice(other_tones(own)))
+        index += (1 + SKIN_NAMES.index(tone)) * len(self.own_captions)
+        return repaint_skin(view, labels, own, tone), labels, index
 
 
 @torch.no_grad()
 def encode_chunk(
-    vae, pictures: Pictures, drawn: float, size: int, count: int, rng: np.random.Generator
+    vae, pictures: Pictures, shares: Shares, size: int, count: int, rng: np.random.Generator
 ) -> LatentSet:
     """Encode `count` views with a mask each, on the autoencoder's device."""
 
@@ -81,10 +101,9 @@ def encode_chunk(
 
     latents, concats, owners = [], [], []
     for start in range(0, count, ENCODED_AT_ONCE):
-        drawn_views = [
-            pictures.draw(drawn, size, rng) for _ in range(min(ENCODED_AT_ONCE, count - start))
-        ]
-        views, maps, numbers = zip(*drawn_views, strict=True)
+        at_once = min(ENCODED_AT_ONCE, count - start)
+        drawn = [pictures.draw(shares, size, rng) for _ in range(at_once)]
+        views, maps, numbers = zip(*drawn, strict=True)
         masks = np.stack([random_mask(labels, rng) for labels in maps])
         image = torch.from_numpy(np.stack(views)).float() / 255
         condition = inpaint_condition(image, torch.from_numpy(masks), encode, LATENT_SCALE)
@@ -213,15 +232,17 @@ def train_photo_unet(
     optimizer = MuonWithAdamW(unet.parameters(), lr=0.0)
     run = Run(folder, "photo_unet", recipe["steps"], save_every=recipe["save_every"])
 
+    shares = Shares(recipe["drawn"], recipe["other_skin"])
+
     def encode(number: int, size: int) -> LatentSet:
         rng = np.random.default_rng([seed, 9, number])
-        return encode_chunk(vae, pictures, recipe["drawn"], size, CHUNK, rng)
+        return encode_chunk(vae, pictures, shares, size, CHUNK, rng)
 
     make = kept_chunks(folder / "photo_examples", encode, encoder_digest(vae), recipe["window"])
     stream = ExampleStream(make, recipe, recipe["batch"])
-    captions, unseen = pictures.captions(), held_out.captions()
+    captions, unseen = pictures.captions(), held_out.own_captions
     rng = np.random.default_rng([seed, 10])
-    measured = encode_chunk(vae, held_out, 0.0, stream.sizes[-1][1], HELD_OUT, rng)
+    measured = encode_chunk(vae, held_out, Shares(0.0, 0.0), stream.sizes[-1][1], HELD_OUT, rng)
 
     def predict(shown: Tensor, timesteps: Tensor, texts: list[str]) -> Tensor:
         with autocast(device):
@@ -245,15 +266,19 @@ def train_photo_unet(
                 errors.append((predicted - noise.to(device)).square().mean().item())
         return float(np.mean(errors))
 
+    def caption(number: int, rng: np.random.Generator) -> str:
+        # Without words nothing tells of another skin: such views always have theirs.
+        own = number < len(pictures.own_captions)
+        if own and rng.random() < recipe["caption_dropout"]:
+            return ""
+        return str(rng.choice(captions[number]))
+
     def take_step(step: int) -> dict[str, float]:
         rng = np.random.default_rng([seed, 11, step])
         owners, shown, noise, timesteps = noise_examples(
             stream.at(step), recipe["batch"], step, seed, scheduler
         )
-        texts = [
-            "" if rng.random() < recipe["caption_dropout"] else str(rng.choice(captions[int(n)]))
-            for n in owners
-        ]
+        texts = [caption(int(number), rng) for number in owners]
         switch.on = bool(rng.random() < 0.5)
         shown, noise = shown.to(device), noise.to(device)
         predicted = predict(shown, timesteps.to(device), texts)

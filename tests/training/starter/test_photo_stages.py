@@ -36,6 +36,7 @@ from visage.training.starter.photo_unet import (
     ExampleStream,
     FaceEditSwitch,
     Pictures,
+    Shares,
     encode_chunk,
     kept_chunks,
     train_photo_unet,
@@ -185,12 +186,24 @@ def test_the_decoder_learns_and_the_encoder_stays(vae, pictures, tmp_path):
 
 
 def test_a_chunk_has_photographs_and_drawings_with_masks(vae, pictures):
-    chunk = encode_chunk(vae, pictures, 0.5, 64, 20, np.random.default_rng(1))
+    chunk = encode_chunk(vae, pictures, Shares(0.5, 0.0), 64, 20, np.random.default_rng(1))
     assert chunk.latents.shape == (20, 4, 8, 8) and chunk.concat.shape == (20, 5, 8, 8)
     assert 0 < (chunk.portrait < 3).sum() < 20 and chunk.portrait.max() < 5
-    assert len(pictures.captions()) == 5 and pictures.captions()[4] == ["drawn"]
-    again = encode_chunk(vae, pictures, 0.5, 64, 20, np.random.default_rng(1))
+    assert pictures.own_captions[4] == ["drawn"]
+    again = encode_chunk(vae, pictures, Shares(0.5, 0.0), 64, 20, np.random.default_rng(1))
     assert torch.equal(chunk.latents, again.latents)
+
+
+def test_a_face_in_another_tone_has_captions_that_name_it(pictures):
+    own, captions = pictures.own_captions, pictures.captions()
+    rng = np.random.default_rng(2)
+    drawn = [pictures.draw(Shares(0.5, 1.0), 64, rng) for _ in range(30)]
+    numbers = np.array([number for _, _, number in drawn])
+    # The two drawings' captions name no tone of skin.
+    assert set(numbers[numbers < len(own)]) == {3, 4}
+    for number in numbers[numbers >= len(own)]:
+        assert all(" skin" in text for text in captions[number])
+        assert not set(captions[number]) & set(own[number % len(own)])
 
 
 def test_the_stream_shows_the_newest_chunks_of_the_steps_size():
@@ -273,7 +286,8 @@ def test_the_switch_adds_what_the_face_edit_adds(small_unet):
 
 def test_the_unet_learns_and_goes_on_where_it_stopped(vae, pictures, tmp_path, small_unet):
     shipped = DiffusersEngine.load()
-    recipe = {"steps": 2, "batch": 2, "learning_rate": 1e-3, "sizes": [[0, 64]], "drawn": 0.3}
+    recipe = {"steps": 2, "batch": 2, "learning_rate": 1e-3, "sizes": [[0, 64]]}
+    recipe |= {"drawn": 0.3, "other_skin": 0.5}
     recipe |= {"reuse": 3, "window": 1, "caption_dropout": 0.1, "ema": 0.9, "min_snr_gamma": 5.0}
     recipe |= {"save_every": 1, "measure_every": 2}
 
