@@ -18,8 +18,8 @@ class VisageLoadStarter(io.ComfyNode):
             display_name="Load Starter Models",
             **menu("Models", "starter", "built-in model", "visage checkpoint"),
             description="The small models that come with Visage: they run at once, offline, on a "
-            "CPU. They know only faces drawn by Visage's own renderer, at 128 x 128 pixels. Put "
-            "your own checkpoint loader in this node's place for real work.",
+            "CPU. They know only faces, drawn ones and those of generated photographs, at 192 x "
+            "192 pixels. Put your own checkpoint loader in this node's place for real work.",
             inputs=[],
             outputs=[
                 io.Model.Output(

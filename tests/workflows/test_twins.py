@@ -159,8 +159,9 @@ def test_the_technique_defaults_to_the_settings_of_the_workflow():
     inputs = {node["_meta"]["title"]: node["inputs"] for node in twin("face_edit").values()}
     sampler, mask, crop = inputs["Sampler"], inputs["Face mask"], inputs["Crop faces"]
     soft_mask, inpaint, blend = inputs["Soft mask"], inputs["Soft inpaint"], inputs["Pixel blend"]
-    # The starter's shipped workflow blends by tone, for a blurred face is nobody's picture.
-    assert FaceEditSettings(blend_mode="tone") == FaceEditSettings(
+    # The starter's shipped workflow blends by tone, for a blurred face is nobody's picture; its
+    # seed is one that looks good.
+    assert FaceEditSettings(seed=2, blend_mode="tone") == FaceEditSettings(
         negative=inputs["Negative prompt"]["text"],
         seed=sampler["seed"],
         parts=tuple(mask["parts"].split(", ")),

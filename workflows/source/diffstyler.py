@@ -59,8 +59,8 @@ style_blend temporal lets all styles work on all regions, one after the other.
 
 """
 STARTER_NOTE = """\
-The starter knows drawn faces of 128 px only. So Pixel blend's "detail" takes its colours and light,
-and keeps the picture's own features. For brushwork load SD 1.5 or SD 2.1 in its place, set Model
+The starter is tiny and paints at 192 px. So Pixel blend's "detail" takes its colours and light, and
+keeps the picture's own features. For brushwork load SD 1.5 or SD 2.1 in its place, set Model
 size and the size of Train style LoRA to 512, its learning_rate to 0.0002, Pixel blend to "linear",
 DiffStyler's guidance to 10.5 and Invert to 50 and 999 steps."""
 PROMPT = "painting of <sss>, a portrait of a person"

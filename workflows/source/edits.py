@@ -87,8 +87,8 @@ WORN_NOTE = """\
 Then, if you like
 · Sampler: another seed paints another one.
 
-Model: the starter is tiny and knows drawn people of 128 px; sunglasses it paints well. For
-photographs, and for anything else: add_object_sd15."""
+Model: the starter is tiny and knows faces of 192 px alone; sunglasses it paints well. For anything
+else: add_object_sd15."""
 PROMPTS = {
     "add": "what is to be seen in the box, the new thing first",
     "remove": "what is there when the object is gone, such as a plain wall; not the object",

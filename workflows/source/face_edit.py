@@ -33,9 +33,9 @@ another skin colour.
 
 """
 STARTER_NOTE = """\
-Model: the starter is tiny and knows drawn faces of 128 px only. So Pixel blend's "tone" takes its
-change of colour and light, and keeps the photograph's own features. Glasses, a smile or a beard are
-other shapes: they need "linear", and to look real the workflow face_edit_sd15."""
+Model: the starter is tiny, was trained briefly, and paints faces of 192 px. So Pixel blend's "tone"
+takes its change of colour and light, and keeps the photograph's own features. Glasses, a smile or a
+beard are other shapes: they need "linear", and to look real the workflow face_edit_sd15."""
 SD15_NOTE = """\
 Model: a Stable Diffusion 1.5 inpainting checkpoint in models/checkpoints.
 The two bypassed nodes (purple) are for weights fine-tuned on such a model: choose the file and
@@ -72,10 +72,11 @@ FACE_CONTEXT, HAIR_CONTEXT = 0.8, 1.6
 def workflows() -> list[Workflow]:
     """For the starter, and for inpainting checkpoints of Stable Diffusion 1.5 and XL."""
     starter = Workflow("face_edit", NOTE + STARTER_NOTE)
-    face_edit(starter, BASE_STARTER, DARKER, "", mode="tone")
+    face_edit(starter, BASE_STARTER, DARKER, "", mode="tone", seed=2)
     recolour = Workflow("recolour_hair", RECOLOUR_NOTE)
     prompt = "a portrait of a woman with red hair"
-    face_edit(recolour, BASE_STARTER, prompt, "", "tone", FOR_HAIR, HAIR_CONTEXT, parts=["hair"])
+    hair = {"seed": 3, "parts": ["hair"]}
+    face_edit(recolour, BASE_STARTER, prompt, "", "tone", FOR_HAIR, HAIR_CONTEXT, **hair)
     made = [starter, recolour]
     for base, note in ((BASE_SD15_INPAINTING, SD15_NOTE), (BASE_SDXL_INPAINTING, SDXL_NOTE)):
         flow = Workflow(f"face_edit{base.suffix}", NOTE + note, needs=base.name)
@@ -92,12 +93,13 @@ def face_edit(
     mode: str = "linear",
     softness: Mapping[str, float] = FOR_FACES,
     context: float = FACE_CONTEXT,
+    seed: int = 0,
     **choice: Any,
 ) -> None:
     """Fine-tuned weights belong to the starter; for a checkpoint their nodes are bypassed.
 
-    `mode` is Pixel Blend's, `context` Crop Faces', `softness` are inputs of Soft Mask, `choice` of
-    Face Mask.
+    `mode` is Pixel Blend's, `context` Crop Faces', `seed` the sampler's, `softness` are inputs
+    of Soft Mask, `choice` of Face Mask.
     """
     with flow.column("1 · Inputs"):
         picture = loaded_picture(flow, "Picture", "visage_astronaut.png")
@@ -119,5 +121,6 @@ def face_edit(
         unwanted = flow.add("CLIPTextEncode", "Negative prompt", text=negative, clip=model.clip)
     with flow.column("3 · Edit the face"):
         prompts, adapter, skipped = (positive, unwanted), tuned["adapter"], not base.is_starter
-        decoded = painted_faces(flow, tuned, model, prompts, mask, crops, adapter, bypass=skipped)
+        arguments = (flow, tuned, model, prompts, mask, crops, adapter, seed)
+        decoded = painted_faces(*arguments, bypass=skipped)
     kept_elsewhere(flow, picture, decoded, crops, soft, flow.name.removesuffix(base.suffix), mode)

@@ -20,7 +20,6 @@ class Base:
     size: int
     checkpoint: str = ""
     name: str = "the starter"
-    mosaic_size: int = 0
 
     @property
     def is_starter(self) -> bool:
@@ -45,7 +44,7 @@ class Loaded:
     clip_vision: Output | None = None
 
 
-BASE_STARTER = Base("", 128, mosaic_size=192)
+BASE_STARTER = Base("", 192)
 BASE_SD15 = Base("_sd15", 512, "v1-5-pruned-emaonly-fp16.safetensors", "SD 1.5")
 BASE_SDXL = Base("_sdxl", 1024, "sd_xl_base_1.0.safetensors", "SDXL")
 BASE_SD15_INPAINTING = Base("_sd15", 512, "sd-v1-5-inpainting.safetensors", "SD 1.5 inpainting")
@@ -133,6 +132,7 @@ def painted_faces(
     mask: Node,
     crops: Node,
     adapter: Output,
+    seed: int = 0,
     **aware: Any,
 ) -> Node:
     """Crops of faces painted by a prompt and a negative one; returns the decoded pictures.
@@ -157,7 +157,7 @@ def painted_faces(
         image=crops,
         mask=crops["masks"],
     )
-    sampler = sampled(flow, "Sampler", model, inpaint, cfg=5)
+    sampler = sampled(flow, "Sampler", model, inpaint, cfg=5, seed=seed)
     return flow.add("VAEDecode", "Decode", samples=sampler, vae=loaded.vae)
 
 

@@ -22,8 +22,9 @@ Then, if you like
 · Style: weight_type "style" takes colours and brushwork without the layout.
 · Repaint: denoise is how far the whole picture may change.
 
-Model: the starter is tiny and knows drawn faces of 128 px only. So both blends take the "tone" of
-what it paints; for brushwork load a checkpoint with its IP-Adapter, and choose "linear"."""
+Model: the starter is tiny, was trained briefly, and paints faces of 192 px. So both blends take the
+"tone" of what it paints; for brushwork load a checkpoint with its IP-Adapter and choose
+"linear"."""
 PROMPT = "a portrait of a person"
 
 

@@ -97,8 +97,8 @@ class Canvas:
                 "Mosaic compose",
                 image=self.picture,
                 faces=self.faces,
-                size=base.mosaic_size,
-                **({} if base.mosaic_size else {"model": self.model.model}),
+                size=0,
+                model=self.model.model,
             )
             flow.add("PreviewImage", "Mosaic", images=self.mosaic)
             encode, vae = "VAEEncode", self.model.vae
@@ -123,7 +123,9 @@ def style_then_identity(flow: Workflow, base: Base) -> None:
     """Restyled freely for the picture, and gently for its faces."""
     canvas = Canvas(flow, base, "visage_style_watercolour.png")
     with flow.column("3 · Style freely, and gently under the guard"):
-        free = restyled(flow, canvas, canvas.model.model, "Free style", "Free decode", gamma=0.3)
+        # Where its person is let go, the starter paints one of its own over the group.
+        gamma = 0.6 if base.is_starter else 0.3
+        free = restyled(flow, canvas, canvas.model.model, "Free style", "Free decode", gamma=gamma)
         free = flow.add(
             "VisageMosaicRestore",
             "Free restore",

@@ -39,7 +39,7 @@ def workflows() -> list[Workflow]:
             dataset="drawn faces (built in)",
             steps=60,
             batch=4,
-            size=128,
+            size=0,
             kv_learning_rate=0.0002,
             adapter_learning_rate=0.0004,
             save_every=20,
