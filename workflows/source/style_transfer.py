@@ -50,10 +50,10 @@ picture itself is warped into the result, in its light and colours.
 
 """
 STARTER_NOTE = """\
-The starter knows drawn people only, and paints softly. So Own detail takes its colours and light
-and keeps the picture's own features; Faces in words tells the scores before that.
-For brushwork load SD 1.5 in its place, bypass Own detail, set the sizes of Mosaic compose and Style
-size to 512, and choose an analyzer for photographs in Face analyzer."""
+The starter is tiny and paints softly. So Own detail takes its colours and light, and keeps the
+picture's own features; Faces in words tells the scores before that.
+For brushwork load SD 1.5 in its place, bypass Own detail, set Style size to 512, and choose
+an analyzer for photographs in Face analyzer."""
 
 
 REAL_NOTE = """\
