@@ -227,11 +227,12 @@ def _settings_of(prompt: dict) -> FaceEditSettings:
     """What a shipped workflow sets; the technique's defaults are what these workflows share."""
     from ..techniques.face_edit import FaceEditSettings
 
-    mask, soft, crops, blend = (
+    mask, soft, crops, blend, sampler = (
         node_titled(prompt, title)[1]["inputs"]
-        for title in ("Face mask", "Soft mask", "Crop faces", "Pixel blend")
+        for title in ("Face mask", "Soft mask", "Crop faces", "Pixel blend", "Sampler")
     )
     return FaceEditSettings(
+        seed=sampler["seed"],
         parts=tuple(mask["parts"].split(", ")),
         sigma=soft["sigma"],
         grow=soft["grow"],

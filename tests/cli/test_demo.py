@@ -117,7 +117,7 @@ def test_the_diffusers_engine_has_the_settings_of_the_workflow(name):
         inputs = demo.node_titled(prompt, title)[1]["inputs"]
         told |= {key: value for key, value in inputs.items() if not isinstance(value, list)}
     shared = {key: value for key, value in vars(settings).items() if key in told}
-    assert {"sigma", "grow", "context", "size", "mask_mode", "steps"} <= shared.keys()
+    assert {"sigma", "grow", "context", "size", "mask_mode", "steps", "seed"} <= shared.keys()
     assert shared == {key: told[key] for key in shared}
 
 
