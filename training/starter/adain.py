@@ -26,7 +26,7 @@ from ...techniques.colour_transfer import as_grey
 from ...techniques.sliced_wasserstein import PatchDistribution
 from ..fast_style import content_loss
 from ..loop import AveragedWeights, Run, optimizer_step, step_generator, train, trapezoid_rate
-from .photo_decoder import Sources, crop_around
+from .photo_vae import Sources, crop_around
 
 STYLE_SEEDS = 1000
 """Number of crops of paintings to choose from; each is prepared once."""
@@ -96,7 +96,7 @@ def _content(
     """Grey crops [B, 3, S, S] of photographs and drawings with the style's light."""
     crops = []
     for _ in range(recipe["batch"]):
-        picture, place, _ = sources.draw(recipe["shares"], rng)
+        picture, _, place, _ = sources.draw(recipe["shares"], rng)
         scale = float(np.exp(rng.uniform(*np.log((0.3, 1.0)))))
         crop = torch.from_numpy(crop_around(picture, place, recipe["crop"], scale).copy()) / 255.0
         crops.append(as_grey(crop, style[0].movedim(0, -1)))

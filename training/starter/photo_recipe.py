@@ -24,14 +24,14 @@ from .dataset import PortraitSet, load_set, render_set
 from .export import write_network
 from .face_detector import train_face_detector
 from .face_parser import train_face_parser
-from .photo_decoder import Sources, train_photo_decoder
 from .photo_labels import label_maps
 from .photo_unet import Pictures, train_photo_unet
+from .photo_vae import Sources, train_photo_vae
 from .photo_views import face_maps
 from .photographs import Photograph, Split, read_photographs, read_picture
 from .scenes import load_scenes, render_scenes
 
-PHOTO_STAGES = ("photo_decoder", "photo_unet", "photo_parser", "photo_detector", "photo_adain")
+PHOTO_STAGES = ("photo_vae", "photo_unet", "photo_parser", "photo_detector", "photo_adain")
 MAX_PAINTING = 640
 # Number of held-out photographs for the learning curve.
 MEASURED = 32
@@ -42,7 +42,7 @@ class PhotoRecipe:
     """The stages as properties; on first use each is trained or read from its checkpoint.
 
     start: an exported starter; photos: the labelled photographs; paintings: pictures for the
-    decoder, or None.
+    autoencoder, or None.
     """
 
     def __init__(
@@ -102,15 +102,18 @@ class PhotoRecipe:
     @cached_property
     def sources(self) -> Sources:
         """The pictures that are cropped."""
+        photographs = self.train_photographs
+        maps = face_maps(photographs, self.parser, self.work / "face_maps_train.npz")
+        drawings = self.drawings
         paintings = read_paintings(self.paintings)
-        return Sources(self.train_photographs, self.drawings.images, paintings)
+        return Sources(photographs, drawings.images, paintings, maps, drawings.labels)
 
     @cached_property
-    def photo_decoder(self):
-        """The autoencoder with its decoder trained on photographs; latents do not change."""
+    def photo_vae(self):
+        """The autoencoder, trained further on photographs; its latents move a little."""
         vae = self.engine.vae
-        train_photo_decoder(
-            self.settings["photo_decoder"],
+        train_photo_vae(
+            self.settings["photo_vae"],
             self.seed,
             vae,
             self.parser.network,
@@ -132,7 +135,7 @@ class PhotoRecipe:
             self.seed,
             self.engine.tokenizer,
             self.engine.text_encoder,
-            self.engine.vae,
+            self.photo_vae,
             self._pictures(self.train_photographs, "train"),
             self._pictures(self._photographs("test")[:MEASURED], "test"),
             self.engine.unet,
@@ -172,7 +175,7 @@ class PhotoRecipe:
             raise ValueError(
                 f"{out} exists already. Move it away or name another folder with --out."
             )
-        unet, vae = self.photo_unet, self.photo_decoder
+        unet, vae = self.photo_unet, self.photo_vae
         size = self.settings["photo_unet"]["sizes"][-1][1]
         unet.register_to_config(sample_size=size // 8)
         vae.register_to_config(sample_size=size)

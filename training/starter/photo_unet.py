@@ -36,7 +36,7 @@ from .photo_views import photo_view
 from .photographs import Photograph
 from .skin_tones import captions_of_tone, named_tone, other_tones, repaint_skin
 from .tokenizer import tokenize
-from .unet import min_snr_weight, noise_examples
+from .unet import noise_examples
 
 CHUNK = 128
 ENCODED_AT_ONCE = 16
@@ -180,6 +180,15 @@ class ExampleStream:
         return self.joined
 
 
+def debiased_weight(scheduler, timesteps: Tensor) -> Tensor:
+    """Return 1 / sqrt(SNR) [B, 1, 1, 1], which strengthens the noisy steps that decide a layout.
+
+    Yu et al., "Unmasking Bias in Diffusion Model Training", ECCV 2024.
+    """
+    alphas = scheduler.alphas_cumprod[timesteps]
+    return ((1 - alphas) / alphas).sqrt()[:, None, None, None]
+
+
 class FaceEditSwitch:
     """Applies a face-edit file to a UNet in training while `on` is True."""
 
@@ -282,7 +291,7 @@ def train_photo_unet(
         switch.on = bool(rng.random() < 0.5)
         shown, noise = shown.to(device), noise.to(device)
         predicted = predict(shown, timesteps.to(device), texts)
-        weight = min_snr_weight(scheduler, timesteps, recipe["min_snr_gamma"]).to(device)
+        weight = debiased_weight(scheduler, timesteps).to(device)
         # Outside the mask the input holds the answer, so the loss counts mostly inside.
         weight = weight * (0.25 + shown[:, 4:5])
         loss = (weight * (predicted - noise).square()).mean()

@@ -19,6 +19,8 @@ LIPS = [CLASSES.index(name) for name in ("upper_lip", "lower_lip")]
 LIPS_CHANGE = 0.6
 # A channel that is made brighter than this loses its shine to white and shows its noise.
 MOST_BRIGHTER = 1.6
+# A face is not made darker than this (mean, 0..255): in dim light its features would be lost.
+LEAST_LIGHT = 56.0
 
 
 def named_tone(captions: Sequence[str]) -> str | None:
@@ -45,9 +47,15 @@ def other_tones(own: str) -> list[str]:
 def repaint_skin(view: np.ndarray, labels: np.ndarray, own: str, tone: str) -> np.ndarray:
     """The view uint8 [S, S, 3] with its face in another tone; labels [S, S] are its class map.
 
-    Light and shade stay: every channel is multiplied by the ratio of the two tones' colours.
+    Light and shade stay: every channel is multiplied by the ratio of the two tones' colours. In dim
+    light a darker tone is approached only as far as LEAST_LIGHT allows.
     """
-    amount = np.isin(labels, FACE_SKIN) + LIPS_CHANGE * np.isin(labels, LIPS)
+    skin = np.isin(labels, FACE_SKIN)
+    ratio = _ratio(own, tone)
+    if ratio.mean() < 1 and skin.any():
+        room = np.log(LEAST_LIGHT / max(float(view[skin].mean()), 1.0))
+        ratio = ratio ** np.clip(room / np.log(ratio.mean()), 0, 1)
+    amount = skin + LIPS_CHANGE * np.isin(labels, LIPS)
     amount = cv2.GaussianBlur(amount.astype(np.float32), (0, 0), labels.shape[0] / 96)
-    painted = view * (1 + amount[..., None] * (_ratio(own, tone) - 1))
+    painted = view * (1 + amount[..., None] * (ratio - 1))
     return painted.clip(0, 255).round().astype(np.uint8)

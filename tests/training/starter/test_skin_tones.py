@@ -49,3 +49,10 @@ def test_the_own_tone_changes_no_pixel():
     view = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     labels = np.full((32, 32), CLASSES.index("skin"), np.uint8)
     assert (repaint_skin(view, labels, "tan", "tan") == view).all()
+
+
+def test_in_dim_light_a_face_gets_no_darker_than_its_features_allow():
+    labels = np.full((32, 32), CLASSES.index("skin"), np.uint8)
+    for light, least in ((200, 60), (90, 55), (50, 50)):
+        darker = repaint_skin(np.full((32, 32, 3), light, np.uint8), labels, "fair", "dark")
+        assert least <= darker.mean() < least + 12

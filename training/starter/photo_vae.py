@@ -1,18 +1,22 @@
-"""Stage: the decoder, trained on photographs and paintings for sharpness; the encoder is frozen.
+"""Stage: the autoencoder, trained further on photographs, drawings and paintings for sharpness.
 
-The loss is that of an autoencoder's second stage: absolute error, gradients, the colour of each
-latent cell, features of the starter's own face parser (Zhang et al., "The Unreasonable
-Effectiveness of Deep Features as a Perceptual Metric", equation 1, with unit weights), and later
-a patch discriminator with the hinge loss, weighted by the ratio of the gradients at the last layer
-(Esser et al., "Taming Transformers for High-Resolution Image Synthesis", equation 7).
+The loss of pictures is absolute error, gradients, the colour of each latent cell, features of the
+starter's own face parser (Zhang et al., "The Unreasonable Effectiveness of Deep Features as a
+Perceptual Metric", equation 1, with unit weights), and later a patch discriminator with the hinge
+loss, weighted by the ratio of the gradients at the last layer (Esser et al., "Taming Transformers
+for High-Resolution Image Synthesis", equation 7). Eyes, brows and mouths count more than the rest.
+
+The encoder learns too. An anchor keeps its latents near those of before, so that networks which
+learned from them need little further training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -22,10 +26,13 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from ...models.bisenet import BiSeNet
+from ...models.face_classes import CLASSES, PRESETS
 from ...models.pixel_statistics import IMAGENET_MEAN, IMAGENET_STD
-from ..loop import AveragedWeights, Run, optimizer_step, train, trapezoid_rate
+from ..loop import AveragedWeights, Run, optimizer_step, step_generator, train, trapezoid_rate
+from ..muon import MuonWithAdamW
 from ..precision import autocast
 from .augment import jitter_colour
+from .networks import LATENT_SCALE
 from .photographs import Photograph
 from .vae import psnr
 
@@ -33,27 +40,49 @@ from .vae import psnr
 SCALES = {"photographs": (0.32, 0.85), "drawings": (0.5, 1.0), "paintings": (0.2, 0.7)}
 
 
+DETAIL_PARTS = ("left_brow", "right_brow", *PRESETS["eyes"], *PRESETS["lips"], "mouth")
+DETAILS = [CLASSES.index(name) for name in DETAIL_PARTS]
+
+
+class Drawn(NamedTuple):
+    """A picture uint8 [H, W, 3], its class map [h, w] if it has one, its crop's place (0..1) and
+    its kind."""
+
+    picture: np.ndarray
+    labels: np.ndarray | None
+    place: np.ndarray
+    kind: str
+
+
 @dataclass(frozen=True)
 class Sources:
-    """The pictures that are cropped, uint8 [H, W, 3]; a kind without pictures is left out."""
+    """The pictures that are cropped, uint8 [H, W, 3]; a kind without pictures is left out.
+
+    maps: class maps of photographs by file name; drawn_labels: those of the drawings, in order.
+    """
 
     photographs: Sequence[Photograph]
     drawings: np.ndarray
     paintings: Sequence[np.ndarray]
+    maps: Mapping[str, np.ndarray] = field(default_factory=dict)
+    drawn_labels: np.ndarray | None = None
 
-    def draw(self, fractions: dict[str, float], rng: np.random.Generator):
-        """Draw a picture uint8 [H, W, 3], the place of its crop (0..1), and its kind."""
+    def draw(self, fractions: dict[str, float], rng: np.random.Generator) -> Drawn:
+        """Draw a picture and the place of its crop."""
         there = {kind: fraction for kind, fraction in fractions.items() if len(getattr(self, kind))}
         odds = np.array(list(there.values())) / sum(there.values())
         kind = str(rng.choice(list(there), p=odds))
         place = rng.random(2)
+        number = int(rng.integers(len(getattr(self, kind))))
         if kind == "photographs":
             # In portraits the face is near the middle.
             place = rng.normal(0.5, 0.2, 2).clip(0, 1)
-            return self.photographs[rng.integers(len(self.photographs))].image, place, kind
+            photo = self.photographs[number]
+            return Drawn(photo.image, self.maps.get(photo.file), place, kind)
         if kind == "drawings":
-            return self.drawings[rng.integers(len(self.drawings))], place, kind
-        return self.paintings[rng.integers(len(self.paintings))], place, kind
+            labels = None if self.drawn_labels is None else self.drawn_labels[number]
+            return Drawn(self.drawings[number], labels, place, kind)
+        return Drawn(self.paintings[number], None, place, kind)
 
 
 def crop_around(picture: np.ndarray, place, size: int, scale: float) -> np.ndarray:
@@ -67,17 +96,31 @@ def crop_around(picture: np.ndarray, place, size: int, scale: float) -> np.ndarr
     return cv2.resize(view, (size, size), interpolation=cv2.INTER_AREA)
 
 
-def draw_crops(sources: Sources, recipe: dict[str, Any], rng: np.random.Generator) -> Tensor:
-    """Return crops [B, 3, S, S] in -1..1."""
-    crops = []
+def draw_crops(
+    sources: Sources, recipe: dict[str, Any], rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return crops [B, 3, S, S] in -1..1 and the weights [B, 1, S, S] of their pixels.
+
+    Pixels weigh 1, those of eyes, brows and lips `recipe["details"]`.
+    """
+    crops, weights = [], []
+    size = recipe["crop"]
     for _ in range(recipe["batch"]):
-        picture, place, kind = sources.draw(recipe["shares"], rng)
+        picture, labels, place, kind = sources.draw(recipe["shares"], rng)
         scale = float(np.exp(rng.uniform(*np.log(SCALES[kind]))))
-        crop = crop_around(picture, place, recipe["crop"], scale)
+        crop = crop_around(picture, place, size, scale)
+        weight = np.ones((size, size), np.float32)
+        if labels is not None:
+            detail = np.isin(labels, DETAILS).astype(np.uint8)
+            whole = cv2.resize(detail, picture.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+            there = crop_around(whole.astype(np.float32), place, size, scale)
+            weight += (recipe["details"] - 1) * there
         if rng.random() < 0.5:
-            crop = crop[:, ::-1]
+            crop, weight = crop[:, ::-1], weight[:, ::-1]
         crops.append(jitter_colour(crop.astype(np.float32) / 255, rng, 0.3))
-    return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2) * 2 - 1
+        weights.append(weight)
+    pixels = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2) * 2 - 1
+    return pixels, torch.from_numpy(np.stack(weights))[:, None]
 
 
 class PatchDiscriminator(nn.Module):
@@ -124,10 +167,12 @@ class PerceptualLoss(nn.Module):
         return sum((a - b).square().sum(1).mean() for a, b in pairs)
 
 
-def pixel_loss(decoded: Tensor, pixels: Tensor) -> Tensor:
-    """Absolute error of pixels, gradients at two scales, and the mean colour of latent cells."""
+def pixel_loss(decoded: Tensor, pixels: Tensor, weights: Tensor) -> Tensor:
+    """Absolute error of pixels by their weights [B, 1, S, S], gradients at two scales, and the
+    mean colour of latent cells.
+    """
     difference = decoded - pixels
-    loss = difference.abs().mean() + 4 * F.avg_pool2d(difference, 8).square().mean()
+    loss = (weights * difference.abs()).mean() + 4 * F.avg_pool2d(difference, 8).square().mean()
     for scale in (difference, F.avg_pool2d(difference, 2)):
         loss = loss + 0.5 * (scale.diff(dim=2).abs().mean() + scale.diff(dim=3).abs().mean())
     return loss
@@ -139,7 +184,7 @@ def _balance(first: Tensor, second: Tensor, weight: Tensor, ratio: float) -> Ten
     return (ratio * norms[0] / (norms[1] + 1e-6)).clamp(max=10).detach()
 
 
-def train_photo_decoder(
+def train_photo_vae(
     recipe: dict[str, Any],
     seed: int,
     vae,
@@ -148,51 +193,62 @@ def train_photo_decoder(
     folder: Path,
     device: torch.device | str = "cpu",
 ) -> None:
-    """Train the decoder further, in place; it ends with its averaged weights."""
+    """Train the autoencoder further, in place; it ends with its averaged weights."""
     torch.manual_seed(seed)
+    before = copy.deepcopy(nn.ModuleDict({"encoder": vae.encoder, "quant": vae.quant_conv}))
+    before.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
     vae.to(device, memory_format=torch.channels_last).requires_grad_(True)
-    decoder = nn.ModuleDict({"quant": vae.post_quant_conv, "decoder": vae.decoder})
     perceptual = PerceptualLoss(parser).to(device)
     discriminator = PatchDiscriminator().to(device, memory_format=torch.channels_last)
-    average = AveragedWeights(decoder, 0.995)
+    average = AveragedWeights(vae, 0.995)
     rate = recipe["learning_rate"]
-    optimizer = torch.optim.AdamW(decoder.parameters(), lr=rate, betas=(0.8, 0.99))
+    optimizer = MuonWithAdamW(vae.parameters(), lr=0.0)
     judge = torch.optim.AdamW(discriminator.parameters(), lr=rate, betas=(0.5, 0.99))
-    run = Run(folder, "photo_decoder", recipe["steps"], save_every=50)
+    run = Run(folder, "photo_vae", recipe["steps"], save_every=50)
+
+    def encode_decode(pixels: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """The decoded pictures, and how far the latents are from those of before."""
+        with autocast(device):
+            latents = vae.encode(pixels).latent_dist.mode()
+            with torch.no_grad():
+                own = before["quant"](before["encoder"](pixels))[:, :4]
+            # A UNet's latents are never exact: what small changes of them destroy is of no use.
+            noise = torch.randn(latents.shape, generator=step_generator(seed, step)).to(latents)
+            noisy = latents + recipe["latent_noise"] / LATENT_SCALE * noise
+            decoded = vae.decode(noisy).sample
+        moved = LATENT_SCALE * (latents.float() - own.float())
+        return decoded.float(), moved.square().mean()
 
     def take_step(step: int) -> dict[str, float]:
         rng = np.random.default_rng([seed, 8, step])
-        pixels = draw_crops(sources, recipe, rng).to(device)
+        pixels, weights = (part.to(device) for part in draw_crops(sources, recipe, rng))
         pixels = pixels.contiguous(memory_format=torch.channels_last)
-        with autocast(device):
-            with torch.no_grad():
-                latents = vae.encode(pixels).latent_dist.mode()
-            decoded = vae.decode(latents).sample
-        decoded = decoded.float()
+        decoded, moved = encode_decode(pixels, step)
         likeness = perceptual(decoded, pixels)
-        loss = pixel_loss(decoded, pixels) + recipe["perceptual"] * likeness
+        loss = pixel_loss(decoded, pixels, weights) + recipe["perceptual"] * likeness
         figures = {"perceptual": likeness.item(), "psnr": psnr(decoded.detach(), pixels)}
         if step >= recipe["adversarial_from"]:
             realism = -discriminator(decoded).mean()
             last = vae.decoder.conv_out.weight
             loss = loss + _balance(loss, realism, last, recipe["adversarial"]) * realism
+        loss = loss + recipe["anchor"] * moved
         fraction = trapezoid_rate(step, run.steps)
-        optimizer_step(loss, optimizer, rate * fraction, decoder.parameters())
-        average.update(decoder)
+        optimizer_step(loss, optimizer, rate * fraction, vae.parameters())
+        average.update(vae)
         if step >= recipe["adversarial_from"] // 2:
             scores = discriminator(pixels), discriminator(decoded.detach())
             told = hinge_loss(*scores)
             optimizer_step(told, judge, rate * fraction, discriminator.parameters(), 10.0)
             figures |= {"told": told.item()}
-        return {"loss": loss.item(), **figures}
+        return {"loss": loss.item(), "moved": moved.item(), **figures}
 
     parts = {
-        "decoder": decoder,
+        "vae": vae,
         "average": average,
         "optimizer": optimizer,
         "discriminator": discriminator,
         "judge": judge,
     }
     train(run, parts, take_step)
-    decoder.load_state_dict(average.weights)
+    vae.load_state_dict(average.weights)
     vae.eval().requires_grad_(False)
