@@ -12,7 +12,7 @@ from visage.cli.main import main
 from visage.headless.preparation import SAMPLES
 
 WORKFLOWS = Path(visage.__file__).parent / "workflows"
-QUICK = ("--set", "Sampler.steps=2", "--set", "Sampler.seed=5")
+QUICK = ("--set", "Sampler.steps=2", "--set", "Sampler.seed=5", "--set", "Crop faces.size=64")
 
 
 @pytest.fixture(scope="module")

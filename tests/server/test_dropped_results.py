@@ -66,7 +66,8 @@ def result(request, any_server, tmp_path) -> Path:
     """What the queue made, with settings that are not the file's."""
     words = ["queue", str(API.parent / request.param), "--server", any_server.url]
     words += ["--out", str(tmp_path)]
-    for setting in ("Sampler.steps=3", "Sampler.seed=7", "Face mask.parts=face, hair"):
+    settings = ("Sampler.steps=3", "Sampler.seed=7", "Face mask.parts=face, hair")
+    for setting in (*settings, "Crop faces.size=64"):
         words += ["--set", setting]
     # In a process of its own: Playwright's event loop is in the way here.
     subprocess.run([sys.executable, "-m", "visage.cli.main", *words], check=True)  # noqa: S603

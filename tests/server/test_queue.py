@@ -19,7 +19,7 @@ from visage.headless.workflow import declared_inputs, node_titled, title_of
 
 WORKFLOWS = Path(visage.__file__).parent / "workflows"
 NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
-QUICK = ("--set", "Sampler.steps=2")
+QUICK = ("--set", "Sampler.steps=2", "--set", "Crop faces.size=64")
 
 
 @pytest.fixture

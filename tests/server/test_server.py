@@ -42,6 +42,7 @@ def workflow(astronaut) -> dict:
     prompt = json.loads(path.read_text(encoding="utf-8"))
     inputs_of(prompt, "Picture")["image"] = astronaut
     inputs_of(prompt, "Sampler")["steps"] = 3
+    inputs_of(prompt, "Crop faces")["size"] = 64
     return prompt
 
 
