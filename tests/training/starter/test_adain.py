@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from visage.models.adain import load_pair, save_pair
 from visage.training.starter.adain import train_adain
-from visage.training.starter.photo_decoder import Sources
+from visage.training.starter.photo_vae import Sources
 
 RECIPE = {
     "network": {"widths": [6, 8], "counts": [1, 1]}, "steps": 24, "batch": 1, "crop": 48,

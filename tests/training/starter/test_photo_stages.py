@@ -18,18 +18,8 @@ from visage.models.starter_files import STARTER, starter_file
 from visage.training.precision import pick_device
 from visage.training.starter.dataset import PortraitSet
 from visage.training.starter.inpainting import LatentSet
-from visage.training.starter.networks import build_unet, build_vae
+from visage.training.starter.networks import build_scheduler, build_unet, build_vae
 from visage.training.starter.photo_captions import captions_of, traits_of
-from visage.training.starter.photo_decoder import (
-    PatchDiscriminator,
-    PerceptualLoss,
-    Sources,
-    crop_around,
-    draw_crops,
-    hinge_loss,
-    pixel_loss,
-    train_photo_decoder,
-)
 from visage.training.starter.photo_recipe import PhotoRecipe
 from visage.training.starter.photo_unet import (
     CHUNK,
@@ -37,9 +27,21 @@ from visage.training.starter.photo_unet import (
     FaceEditSwitch,
     Pictures,
     Shares,
+    debiased_weight,
     encode_chunk,
     kept_chunks,
     train_photo_unet,
+)
+from visage.training.starter.photo_vae import (
+    DETAILS,
+    PatchDiscriminator,
+    PerceptualLoss,
+    Sources,
+    crop_around,
+    draw_crops,
+    hinge_loss,
+    pixel_loss,
+    train_photo_vae,
 )
 from visage.training.starter.photo_views import face_rectangle, photo_view
 from visage.training.starter.photographs import Photograph
@@ -147,8 +149,22 @@ def test_a_crop_lies_near_its_place_and_inside_the_picture():
 def test_crops_come_from_the_kinds_that_there_are():
     white = [np.full((40, 40, 3), 255, np.uint8)]
     recipe = {"batch": 6, "crop": 16, "shares": {"photographs": 0.9, "paintings": 0.1}}
-    crops = draw_crops(Sources([], np.zeros((0, 8, 8, 3)), white), recipe, np.random.default_rng(0))
+    sources = Sources([], np.zeros((0, 8, 8, 3)), white)
+    crops, weights = draw_crops(sources, recipe, np.random.default_rng(0))
     assert crops.shape == (6, 3, 16, 16) and crops.mean() > 0.4
+    assert weights.shape == (6, 1, 16, 16) and (weights == 1).all()
+
+
+def test_eyes_brows_and_lips_weigh_more():
+    drawing = np.zeros((1, 32, 32, 3), np.uint8)
+    labels = np.full((1, 32, 32), FACE_CLASS, np.uint8)
+    labels[0, :, 16:] = DETAILS[0]
+    drawing[0, :, 16:] = 255
+    recipe = {"batch": 4, "crop": 32, "shares": {"drawings": 1.0}, "details": 3.0}
+    sources = Sources([], drawing, [], drawn_labels=labels)
+    crops, weights = draw_crops(sources, recipe, np.random.default_rng(0))
+    light = crops.mean(1, keepdim=True) > 0
+    assert torch.equal(weights, torch.where(light, 3.0, 1.0))
 
 
 def test_equal_pictures_have_no_loss_and_blurred_ones_have():
@@ -156,8 +172,10 @@ def test_equal_pictures_have_no_loss_and_blurred_ones_have():
     perceptual = PerceptualLoss(BiSeNet(8))
     pixels = torch.rand(1, 3, 32, 32) * 2 - 1
     blurred = torch.nn.functional.avg_pool2d(pixels, 3, 1, 1)
-    assert pixel_loss(pixels, pixels) == 0 and perceptual(pixels, pixels) == 0
-    assert pixel_loss(blurred, pixels) > 0.1 and perceptual(blurred, pixels) > 0.01
+    even = torch.ones(1, 1, 32, 32)
+    assert pixel_loss(pixels, pixels, even) == 0 and perceptual(pixels, pixels) == 0
+    assert pixel_loss(blurred, pixels, even) > 0.1 and perceptual(blurred, pixels) > 0.01
+    assert pixel_loss(blurred, pixels, 3 * even) > pixel_loss(blurred, pixels, even)
 
 
 def test_the_discriminator_is_told_nothing_once_it_is_sure():
@@ -167,22 +185,24 @@ def test_the_discriminator_is_told_nothing_once_it_is_sure():
     assert PatchDiscriminator()(torch.zeros(2, 3, 32, 32)).shape == (2, 1, 4, 4)
 
 
-def test_the_decoder_learns_and_the_encoder_stays(vae, pictures, tmp_path):
+def test_the_autoencoder_learns_and_its_latents_stay_near(vae, pictures, tmp_path):
     before = {name: value.clone() for name, value in vae.state_dict().items()}
     sources = Sources(pictures.photographs, pictures.drawings.images, [])
     fractions = {"photographs": 0.5, "drawings": 0.3, "paintings": 0.2}
     recipe = {"steps": 3, "batch": 1, "crop": 32, "learning_rate": 1e-3, "shares": fractions}
     recipe |= {"perceptual": 0.5, "adversarial": 0.2, "adversarial_from": 1}
-    train_photo_decoder(recipe, 42, vae, BiSeNet(8), sources, tmp_path)
+    recipe |= {"details": 3.0, "anchor": 0.3, "latent_noise": 0.03}
+    train_photo_vae(recipe, 42, vae, BiSeNet(8), sources, tmp_path)
     moved = {
-        name for name, value in vae.state_dict().items() if not torch.equal(value, before[name])
+        name.partition(".")[0]
+        for name, value in vae.state_dict().items()
+        if not torch.equal(value, before[name])
     }
-    assert moved
-    assert all(name.startswith(("decoder.", "post_quant_conv.")) for name in moved)
-    lines = [
-        json.loads(line) for line in (tmp_path / "photo_decoder.jsonl").read_text().splitlines()
-    ]
+    assert moved == {"encoder", "decoder", "quant_conv", "post_quant_conv"}
+    lines = [json.loads(line) for line in (tmp_path / "photo_vae.jsonl").read_text().splitlines()]
     assert all(line["told"] > 0 for line in lines)
+    assert lines[0]["moved"] == 0
+    assert all(0 < line["moved"] < 0.1 for line in lines[1:])
 
 
 def test_a_chunk_has_photographs_and_drawings_with_masks(vae, pictures):
@@ -284,6 +304,15 @@ def test_the_switch_adds_what_the_face_edit_adds(small_unet):
     assert not torch.equal(switch.text(text, torch.ones(1, 8, 8)), text)
 
 
+def test_noisy_steps_weigh_by_the_square_root_of_noise_over_signal():
+    scheduler = build_scheduler()
+    times = torch.tensor([100, 900])
+    weights = debiased_weight(scheduler, times).flatten()
+    alphas = scheduler.alphas_cumprod[times]
+    assert torch.allclose(weights**2 * alphas, 1 - alphas)
+    assert weights[0] < 1 < weights[1]
+
+
 def test_the_unet_learns_and_goes_on_where_it_stopped(vae, pictures, tmp_path, small_unet):
     shipped = DiffusersEngine.load()
     recipe = {"steps": 2, "batch": 2, "learning_rate": 1e-3, "sizes": [[0, 64]]}
@@ -322,7 +351,7 @@ def test_an_export_holds_the_new_parts_and_the_old_rest(tmp_path, monkeypatch):
         unet.conv_in.bias += 1
         vae.decoder.conv_out.bias += 1
     monkeypatch.setattr(PhotoRecipe, "photo_unet", unet)
-    monkeypatch.setattr(PhotoRecipe, "photo_decoder", vae)
+    monkeypatch.setattr(PhotoRecipe, "photo_vae", vae)
     parser, detector = BiSeNet(width=4, refine=4), DetectorNetwork((4, 4, 4), blocks=1)
     monkeypatch.setattr(PhotoRecipe, "photo_parser", parser)
     monkeypatch.setattr(PhotoRecipe, "photo_detector", detector)
