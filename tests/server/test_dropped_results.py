@@ -74,7 +74,7 @@ def result(request, any_server, tmp_path) -> Path:
     return tmp_path / "face_edit_Result.png"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def any_page(any_server, open_page):
     page = open_page(any_server)
     yield page
