@@ -29,10 +29,12 @@ def add_train_command(subparsers: argparse._SubParsersAction) -> None:
     starter.add_argument(
         "--photos",
         type=Path,
-        help="labelled photographs of people who do not exist, to train decoder and UNet further "
-        "(default: drawings only)",
+        help="labelled photographs of people who do not exist, to train autoencoder and UNet "
+        "further (default: drawings only)",
     )
-    starter.add_argument("--paintings", type=Path, help="with --photos: paintings for the decoder")
+    starter.add_argument(
+        "--paintings", type=Path, help="with --photos: paintings for the autoencoder"
+    )
     starter.add_argument(
         "--start",
         type=Path,
