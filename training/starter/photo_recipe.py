@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -30,6 +31,7 @@ from .photo_vae import Sources, train_photo_vae
 from .photo_views import face_maps
 from .photographs import Photograph, Split, read_photographs, read_picture
 from .scenes import load_scenes, render_scenes
+from .vae import preview_factors
 
 PHOTO_STAGES = ("photo_vae", "photo_unet", "photo_parser", "photo_detector", "photo_adain")
 MAX_PAINTING = 640
@@ -179,6 +181,7 @@ class PhotoRecipe:
         size = self.settings["photo_unet"]["sizes"][-1][1]
         unet.register_to_config(sample_size=size // 8)
         vae.register_to_config(sample_size=size)
+        factors = preview_factors(vae, self.drawings, self.settings["data"]["size"])
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent) as temporary:
             folder = Path(temporary) / "starter"
@@ -187,6 +190,7 @@ class PhotoRecipe:
                 # diffusers' network.to would warn of float32 layers, of which there are none.
                 torch.nn.Module.to(network, "cpu", torch.float16)
                 network.save_pretrained(folder / name)
+            (folder / "vae" / "latent_preview.json").write_text(json.dumps(factors))
             # Edges are finer when it sees a face a little larger than it learned to.
             size = str(self.settings["photo_parser"]["parsing_size"])
             write_network(self.photo_parser, "face_parser", folder, {"visage.input_size": size})

@@ -342,7 +342,7 @@ def test_the_unet_learns_and_goes_on_where_it_stopped(vae, pictures, tmp_path, s
     assert curves[0][0] == pytest.approx(curves[1][0], rel=1e-4)
 
 
-def test_an_export_holds_the_new_parts_and_the_old_rest(tmp_path, monkeypatch):
+def test_an_export_holds_the_new_parts_and_the_old_rest(tmp_path, monkeypatch, pictures):
     settings = read_recipe(RECIPE)
     settings["photo_unet"]["sizes"] = [[0, 128], [100, 192]]
     recipe = PhotoRecipe(settings, tmp_path, STARTER, tmp_path)
@@ -352,6 +352,7 @@ def test_an_export_holds_the_new_parts_and_the_old_rest(tmp_path, monkeypatch):
         vae.decoder.conv_out.bias += 1
     monkeypatch.setattr(PhotoRecipe, "photo_unet", unet)
     monkeypatch.setattr(PhotoRecipe, "photo_vae", vae)
+    monkeypatch.setattr(PhotoRecipe, "drawings", pictures.drawings)
     parser, detector = BiSeNet(width=4, refine=4), DetectorNetwork((4, 4, 4), blocks=1)
     monkeypatch.setattr(PhotoRecipe, "photo_parser", parser)
     monkeypatch.setattr(PhotoRecipe, "photo_detector", detector)
@@ -360,6 +361,8 @@ def test_an_export_holds_the_new_parts_and_the_old_rest(tmp_path, monkeypatch):
     assert torch.allclose(made.unet.conv_in.bias, old.unet.conv_in.bias + 1, atol=1e-2)
     assert torch.equal(made.unet.conv_out.bias, old.unet.conv_out.bias)
     assert made.unet.config.sample_size == 24
+    preview = json.loads((out / "vae" / "latent_preview.json").read_text())
+    assert preview != json.loads((STARTER / "vae" / "latent_preview.json").read_text())
     written = load_face_parser(starter_file("face_parser", out))
     assert written.input_size == 320 and written.network.refine is not None
     head = load_face_detector(starter_file("face_detector", out)).network.head.weight
