@@ -61,6 +61,7 @@ they are painted; "colour" keeps the light, too.
 Model: the starter. Its blurred hair is enough for this, for the detail is the photograph's."""
 REAL_PROMPT = "a photorealistic face of an old woman, natural makeup, realistic studio lighting"
 DARKER = "a portrait of a woman with dark brown skin"
+RED_HAIR = "a portrait of a woman with red hair"
 UNWANTED = "blurry, deformed, cartoon"
 # In percent of the face. Hair lies against a background that must not take its colour.
 FOR_FACES = {"grow": 4}
@@ -74,9 +75,8 @@ def workflows() -> list[Workflow]:
     starter = Workflow("face_edit", NOTE + STARTER_NOTE)
     face_edit(starter, BASE_STARTER, DARKER, "", mode="tone", seed=2)
     recolour = Workflow("recolour_hair", RECOLOUR_NOTE)
-    prompt = "a portrait of a woman with red hair"
     hair = {"seed": 3, "parts": ["hair"]}
-    face_edit(recolour, BASE_STARTER, prompt, "", "tone", FOR_HAIR, HAIR_CONTEXT, **hair)
+    face_edit(recolour, BASE_STARTER, RED_HAIR, "", "tone", FOR_HAIR, HAIR_CONTEXT, **hair)
     made = [starter, recolour]
     for base, note in ((BASE_SD15_INPAINTING, SD15_NOTE), (BASE_SDXL_INPAINTING, SDXL_NOTE)):
         flow = Workflow(f"face_edit{base.suffix}", NOTE + note, needs=base.name)
@@ -120,7 +120,9 @@ def face_edit(
         positive = flow.add("CLIPTextEncode", "Prompt", text=prompt, clip=model.clip)
         unwanted = flow.add("CLIPTextEncode", "Negative prompt", text=negative, clip=model.clip)
     with flow.column("3 · Edit the face"):
-        prompts, adapter, skipped = (positive, unwanted), tuned["adapter"], not base.is_starter
-        arguments = (flow, tuned, model, prompts, mask, crops, adapter, seed)
-        decoded = painted_faces(*arguments, bypass=skipped)
+        prompts = (positive, unwanted)
+        decoded = painted_faces(
+            flow, tuned, model, prompts, mask, crops, tuned["adapter"], seed,
+            bypass=not base.is_starter,
+        )  # fmt: skip
     kept_elsewhere(flow, picture, decoded, crops, soft, flow.name.removesuffix(base.suffix), mode)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..builder.graph import Workflow
-from .face_edit import DARKER
+from .face_edit import FOR_HAIR, HAIR_CONTEXT, RED_HAIR
 from .parts import BASE_STARTER, STARTER, loaded_picture
 
 EDIT_NOTE = """\
@@ -72,7 +72,11 @@ def edit_faces() -> Workflow:
             vae=model.vae,
             image=versions,
             parser=parser,
-            prompt=DARKER,
+            prompt=RED_HAIR,
+            parts="hair",
+            **FOR_HAIR,
+            context=HAIR_CONTEXT,
+            seed=3,
             blend="tone",
         )
     with flow.column("3 · The best"):
