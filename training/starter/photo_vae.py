@@ -195,7 +195,7 @@ def train_photo_vae(
 ) -> None:
     """Train the autoencoder further, in place; it ends with its averaged weights."""
     torch.manual_seed(seed)
-    before = copy.deepcopy(nn.ModuleDict({"encoder": vae.encoder, "quant": vae.quant_conv}))
+    before = copy.deepcopy(vae)
     before.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
     vae.to(device, memory_format=torch.channels_last).requires_grad_(True)
     perceptual = PerceptualLoss(parser).to(device)
@@ -211,7 +211,7 @@ def train_photo_vae(
         with autocast(device):
             latents = vae.encode(pixels).latent_dist.mode()
             with torch.no_grad():
-                own = before["quant"](before["encoder"](pixels))[:, :4]
+                own = before.encode(pixels).latent_dist.mode()
             # A UNet's latents are never exact: what small changes of them destroy is of no use.
             noise = torch.randn(latents.shape, generator=step_generator(seed, step)).to(latents)
             noisy = latents + recipe["latent_noise"] / LATENT_SCALE * noise
