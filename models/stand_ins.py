@@ -45,9 +45,15 @@ def _values(name: str, shape: Sequence[int]) -> np.ndarray:
     if len(shape) < 2:
         ones = name.endswith(("weight", "alpha", "gamma", "scale"))
         return np.full(shape, ones, np.float16)
-    scaled = (_drawn() / math.prod(shape[1:]) ** 0.5).astype(np.float16)
     count = math.prod(shape)
-    return np.resize(scaled, min(count, _WORDS) if name.endswith(_TABLES) else count)
+    return np.resize(
+        _scaled(math.prod(shape[1:])), min(count, _WORDS) if name.endswith(_TABLES) else count
+    )
+
+
+@cache
+def _scaled(inputs: int) -> np.ndarray:
+    return (_drawn() / inputs**0.5).astype(np.float16)
 
 
 def ip_adapter_shapes(
