@@ -1,4 +1,4 @@
-"""`visage demo`: edit a face by prompt in two pictures, and prove the background unchanged."""
+"""`visage demo`: edit faces by prompt in three pictures, and prove the background unchanged."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,10 +27,50 @@ if TYPE_CHECKING:
     from ..techniques.face_edit import FaceEditSettings
 
 WORKFLOWS = Path(__file__).resolve().parent.parent / "workflows" / "api"
-PORTRAIT = 3
-# The workflow that edits each picture.
-EDITS = {"portrait": "recolour_hair", "astronaut": "face_edit"}
 SHEET_SIDE = 320
+# Portraits are shown this many times larger than they are painted.
+ENLARGED = 2
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A workflow with some inputs changed, {title of the node: {input: value}}, for a photograph,
+    or for a portrait that the starter paints from `words` with `seed`.
+    """
+
+    workflow: str
+    changes: dict[str, dict] = field(default_factory=dict)
+    words: str = ""
+    seed: int = 0
+
+    def prompt(self) -> dict:
+        """The workflow in API form."""
+        path = WORKFLOWS / f"{self.workflow}.json"
+        prompt = json.loads(path.read_text(encoding="utf-8"))
+        for title, inputs in self.changes.items():
+            node_titled(prompt, title)[1]["inputs"] |= inputs
+        return prompt
+
+
+EDITS = {
+    "woman": Edit(
+        "recolour_hair",
+        {"Sampler": {"seed": 0}},
+        words="a photo of a woman with brown hair, smiling",
+        seed=17,
+    ),
+    "man": Edit(
+        "face_edit",
+        {
+            "Prompt": {"text": "a portrait of a man with glasses"},
+            "Sampler": {"seed": 3, "cfg": 4.0},
+            "Pixel blend": {"mode": "linear"},
+        },
+        words="a photo of a bald man with a beard",
+        seed=17,
+    ),
+    "astronaut": Edit("face_edit"),
+}
 
 
 @dataclass(frozen=True)
@@ -47,7 +87,7 @@ Editor = Callable[[Path, dict], Edited]
 
 def add_demo_command(subparsers: argparse._SubParsersAction) -> None:
     """Add `visage demo` to the command line."""
-    parser = subparsers.add_parser("demo", help="edit a face in two pictures, end to end")
+    parser = subparsers.add_parser("demo", help="edit faces in three pictures, end to end")
     parser.add_argument(
         "--engine",
         choices=("auto", "comfyui", "diffusers"),
@@ -103,7 +143,7 @@ def _edit_picture(name: str, folder: Path, edit: Editor) -> dict:
     original = _original(name)
     picture = folder / "input.png"
     Image.fromarray(original).save(picture)
-    prompt = json.loads((WORKFLOWS / f"{EDITS[name]}.json").read_text(encoding="utf-8"))
+    prompt = EDITS[name].prompt()
     text = node_titled(prompt, "Prompt")[1]["inputs"]["text"]
     print(f'{name}: "{text}"')
     edited = edit(picture, prompt)
@@ -120,6 +160,8 @@ def _edit_picture(name: str, folder: Path, edit: Editor) -> dict:
     return {
         "name": name,
         "prompt": text,
+        "words": EDITS[name].words,
+        "blend": node_titled(prompt, "Pixel blend")[1]["inputs"]["mode"],
         "outside_max_abs_diff": difference,
         "mask_share": edited.proof["mask_share"],
         "changed_share": fraction,
@@ -151,14 +193,24 @@ def _add_likeness(pictures: list[dict], paintings: list[dict]) -> None:
 
 
 def _original(name: str) -> np.ndarray:
-    """Read the original picture of a name, [512, 512, 3] uint8."""
-    if name == "astronaut":
+    """The original picture of a name, [H, W, 3] uint8."""
+    if not EDITS[name].words:
         import skimage.data
 
         return skimage.data.astronaut()
-    from ..world import portrait
+    import numpy as np
+    from PIL import Image
 
-    return portrait(PORTRAIT, size=512, split="test", style="photo").image
+    from ..engines.diffusers import DiffusersEngine
+    from ..techniques.portraits import paint_portrait
+
+    words, seed = EDITS[name].words, EDITS[name].seed
+    print(f'{name}: painted from "{words}"')
+    progress = partial(_show_progress, "Portrait")
+    (painted,) = paint_portrait(words, DiffusersEngine.load(), seed, progress=progress)
+    picture = Image.fromarray((painted * 255).round().byte().numpy())
+    size = (ENLARGED * picture.width, ENLARGED * picture.height)
+    return np.asarray(picture.resize(size, Image.Resampling.LANCZOS))
 
 
 @contextmanager
@@ -233,6 +285,7 @@ def _settings_of(prompt: dict) -> FaceEditSettings:
     )
     return FaceEditSettings(
         seed=sampler["seed"],
+        guidance=sampler["cfg"],
         parts=tuple(mask["parts"].split(", ")),
         sigma=soft["sigma"],
         grow=soft["grow"],

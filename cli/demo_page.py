@@ -12,7 +12,10 @@ from string import Template
 TEMPLATE = Path(__file__).with_suffix(".html")
 QUALITY = 92
 STEPS = {"overlay": "the mask", "raw": "what the model painted"}
-PAINTER = "The built-in starter paints its colours; the picture's own features stay."
+PAINTED = {
+    "tone": "The built-in starter paints its colours; the picture's own features stay.",
+    "linear": "The built-in starter paints it anew.",
+}
 PAINTINGS = {
     "painted": (
         "The photograph painted, face and hair kept",
@@ -47,9 +50,10 @@ def _edit(entry: dict) -> str:
         f"<figcaption>{caption}</figcaption></figure>"
         for name, caption in STEPS.items()
     )
+    words = entry["words"] and f"The starter painted the portrait from “{escape(entry['words'])}”. "
     return _article(
         f"{entry['name'].capitalize()}, edited",
-        f"Prompt: “{escape(entry['prompt'])}”. {PAINTER}",
+        f"{words}Prompt: “{escape(entry['prompt'])}”. {PAINTED[entry['blend']]}",
         (files["input"], files["blended"]),
         entry,
         {"changed": f"{entry['changed_share']:.1%} of the pixels"},

@@ -1,6 +1,6 @@
 """Makes the pictures of the README from the product itself: python docs/make_pictures.py
 
-Prompts against edited faces, held-out parsing, the renderer's styles, the style adapter's curve as
+Portraits from words, prompts against edited faces, held-out parsing, the renderer's styles, the style adapter's curve as
 its benchmark measured it and, from the folder of a training run, every stage's learning curve.
 """
 
@@ -14,11 +14,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
+from visage.engines.diffusers import DiffusersEngine
 from visage.evaluation.editing import load_edit
 from visage.evaluation.held_out import as_batch, as_pictures, held_out
 from visage.models.face_classes import CLASSES, COLOURS
 from visage.models.face_parser import FaceParser, load_face_parser
 from visage.models.starter_files import starter_file
+from visage.techniques.portraits import paint_portrait
 from visage.workflows.builder.stamp import stamp
 from visage.world.portrait import Portrait
 from visage.world.styles import STYLES
@@ -38,6 +40,15 @@ PROMPTS = {
 }
 # At the workflows' 5 the starter overdoes what a prompt names, dark skin most of all.
 GUIDANCE = 2.0
+# Words of the prompt after "a photo of".
+WORDS = (
+    "a woman with brown hair, smiling",
+    "a bald man with a beard",
+    "an old woman with grey hair",
+    "a young man with black hair",
+    "a woman with dark brown skin and black hair, smiling",
+)
+SEEDS = (0, 1, 2, 3)
 PEOPLE = (3, 10, 17)
 PARSED = (1, 5, 8, 12)
 STYLED = (12, 1)
@@ -58,6 +69,16 @@ def sheet(rows: list[list[np.ndarray]], titles: list[str], side: int) -> Image.I
             )
             page.paste(picture, (GAP + column * step, LINE + row * step))
     return page
+
+
+def portraits_sheet() -> Image.Image:
+    """Portraits from words alone, by the first seeds."""
+    engine = DiffusersEngine.load()
+    rows = [
+        [as_pictures(paint_portrait(f"a photo of {words}", engine, seed))[0] for words in WORDS]
+        for seed in SEEDS
+    ]
+    return sheet(rows, [words.split(", ")[0] for words in WORDS], 240)
 
 
 def prompts_sheet(parser: FaceParser) -> Image.Image:
@@ -176,6 +197,7 @@ def main() -> None:
     parser = load_face_parser(starter_file("face_parser"))
     with torch.inference_mode():
         for name, page in (
+            ("portraits", portraits_sheet()),
             ("styles", styles_sheet()),
             ("parsing", parsing_sheet(parser)),
             ("prompts", prompts_sheet(parser)),

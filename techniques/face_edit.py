@@ -104,7 +104,7 @@ def edit_faces(
         # M of the paper is the face's own mask: growth and blur would count as more face.
         face = cut_masks(faces.mask, crops)
         positive = adapt_text(positive, face, adapter, settings.adapter_strength)
-    inpainted = _inpaint(crop_images, crop_masks, positive, negative, engine, settings, progress)
+    inpainted = inpaint(crop_images, crop_masks, positive, negative, engine, settings, progress)
     edited = paste_faces(inpainted, crops, picture)
     blended = blend(edited, image, soft_mask, settings.blend_mode, settings.tone_match)
     proof = prove(blended, image, soft_mask)
@@ -117,16 +117,19 @@ def _soft_mask(mask: Tensor, boxes: list, settings: FaceEditSettings) -> Tensor:
     return soften_faces(mask, settings.sigma, settings.grow, boxes)
 
 
-def _inpaint(
+def inpaint(
     image: Tensor,
     mask: Tensor,
     positive: Tensor,
     negative: Tensor,
     engine: Engine,
     settings: FaceEditSettings,
-    progress: Callable[[int, int], None] | None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
-    """Pictures [N, S, S, 3] with the masked part painted anew."""
+    """Paint pictures [N, S, S, 3] anew where mask [N, S, S] is above 0, as embedded prompts say.
+
+    Of the settings those of sampling and mask modes count. progress as for `edit_faces`.
+    """
     condition = inpaint_condition(
         image, mask, engine.encode, engine.latent_scale, settings.mask_mode == "soft"
     )

@@ -47,17 +47,22 @@ def test_report_and_files(monkeypatch, tmp_path, capsys):
     assert main.main(["demo", "--engine", "diffusers", "--output", str(tmp_path)]) == 0
 
     assert prompts == [
-        f"a portrait of a woman with {what}" for what in ("red hair", "dark brown skin")
+        "a portrait of a woman with red hair",
+        "a portrait of a man with glasses",
+        "a portrait of a woman with dark brown skin",
     ]
     report = json.loads((tmp_path / "report.json").read_text())
     assert list(report) == ["engine", "comfyui_version", "seconds", "pictures", "paintings"]
     assert [painting["name"] for painting in report["paintings"]] == ["painted", "background"]
     assert (report["engine"], report["comfyui_version"]) == ("diffusers", None)
-    assert [picture["name"] for picture in report["pictures"]] == ["portrait", "astronaut"]
+    assert [picture["name"] for picture in report["pictures"]] == ["woman", "man", "astronaut"]
+    sides = {"woman": 384, "man": 384, "astronaut": 512}
     for picture in report["pictures"]:
         assert list(picture) == [
             "name",
             "prompt",
+            "words",
+            "blend",
             "outside_max_abs_diff",
             "mask_share",
             "changed_share",
@@ -69,15 +74,17 @@ def test_report_and_files(monkeypatch, tmp_path, capsys):
         assert (picture["outside_max_abs_diff"], picture["mask_share"]) == (0.0, 0.125)
         assert list(picture["files"]) == ["input", "overlay", "raw", "blended", "sheet"]
         sizes = {name: Image.open(file).size for name, file in picture["files"].items()}
-        assert sizes["input"] == sizes["blended"] == (512, 512)
+        side = sides[picture["name"]]
+        assert sizes["input"] == sizes["blended"] == (side, side)
         assert sizes["sheet"][0] > 4 * demo.SHEET_SIDE
     assert all(painting["identity"] < 0.3 for painting in report["paintings"])
     said = capsys.readouterr().out
     assert "Engine: diffusers" in said
     assert str(tmp_path / "report.html") in said
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert page.count("<article>") == page.count('type="range"') == 4
-    assert page.count("every pixel equals the original") == 2
+    assert page.count("<article>") == page.count('type="range"') == 5
+    assert page.count("every pixel equals the original") == 3
+    assert page.count("The starter painted the portrait from") == 2
     assert page.count("CHANGED, by up to 0.250000") == 1
     assert page.count("No proof") == 1
     # Everything is in the one file: it needs neither a network nor its neighbours.
@@ -93,6 +100,8 @@ def test_a_prompt_is_no_markup(tmp_path):
     entry = {
         "name": "astronaut",
         "prompt": "<b>$folder</b>",
+        "words": "",
+        "blend": "tone",
         "outside_max_abs_diff": 0.0,
         "changed_share": 0.1,
         "identity": None,
@@ -110,14 +119,24 @@ def test_a_prompt_is_no_markup(tmp_path):
 
 @pytest.mark.parametrize("name", list(demo.EDITS))
 def test_the_diffusers_engine_has_the_settings_of_the_workflow(name):
-    prompt = json.loads((demo.WORKFLOWS / f"{demo.EDITS[name]}.json").read_text(encoding="utf-8"))
+    prompt = demo.EDITS[name].prompt()
     settings = demo._settings_of(prompt)
     told = {}
     for title in ("Soft mask", "Crop faces", "Soft inpaint", "Sampler"):
         inputs = demo.node_titled(prompt, title)[1]["inputs"]
         told |= {key: value for key, value in inputs.items() if not isinstance(value, list)}
+    told["guidance"] = told.pop("cfg")
     shared = {key: value for key, value in vars(settings).items() if key in told}
-    assert {"sigma", "grow", "context", "size", "mask_mode", "steps", "seed"} <= shared.keys()
+    assert {
+        "sigma",
+        "grow",
+        "context",
+        "size",
+        "mask_mode",
+        "steps",
+        "seed",
+        "guidance",
+    } <= shared.keys()
     assert shared == {key: told[key] for key in shared}
 
 
