@@ -14,9 +14,10 @@ FRONTEND := .venv/newer-frontend
 demo: $(READY)
 	$(BIN)/visage demo
 
-# Two processes of one thread each: the networks of the tests are too small to share among threads.
+# Three processes of one thread each: the networks of the tests are too small to share among threads,
+# and a process often waits for a server or a page.
 # tests/scheduling.py says which tests stay together, and which begin first.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
 test: lint $(FRONTEND)
 	$(PYTEST) --durations 25
