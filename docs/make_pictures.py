@@ -1,7 +1,8 @@
 """Makes the pictures of the README from the product itself: python docs/make_pictures.py
 
-Portraits from words, prompts against edited faces, held-out parsing, the renderer's styles, the style adapter's curve as
-its benchmark measured it and, from the folder of a training run, every stage's learning curve.
+Portraits from words, prompts against edited faces, held-out parsing, the renderer's styles, the
+style adapter's curve as its benchmark measured it and, from the folder of a training run, every
+stage's learning curve.
 """
 
 from __future__ import annotations
