@@ -14,10 +14,11 @@ FRONTEND := .venv/newer-frontend
 demo: $(READY)
 	$(BIN)/visage demo
 
-# Three processes of one thread each: the networks of the tests are too small to share among threads,
-# and a process often waits for a server or a page.
+# Processes of one thread each: the networks of the tests are too small to share among threads, and a
+# process often waits for a server or a page. Three take up to 15 GB, two up to 10.
 # tests/scheduling.py says which tests stay together, and which begin first.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
+PROCESSES := $(shell awk '/^MemTotal/ {print ($$2 > 20000000) ? 3 : 2}' /proc/meminfo 2>/dev/null || echo 2)
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder
 
 test: lint $(FRONTEND)
 	$(PYTEST) --durations 25
