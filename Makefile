@@ -17,7 +17,7 @@ demo: $(READY)
 # Processes of one thread each: the networks of the tests are too small to share among threads, and a
 # process often waits for a server or a page. Three take up to 15 GB, two up to 10.
 # tests/scheduling.py says which tests stay together, and which begin first.
-PROCESSES := $(shell awk '/^MemTotal/ {print ($$2 > 20000000) ? 3 : 2}' /proc/meminfo 2>/dev/null || echo 2)
+PROCESSES ?= $(shell awk '/^MemTotal/ {print ($$2 > 20000000) ? 3 : 2}' /proc/meminfo 2>/dev/null || echo 2)
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder
 
 test: lint $(FRONTEND)

@@ -12,10 +12,8 @@ from string import Template
 TEMPLATE = Path(__file__).with_suffix(".html")
 QUALITY = 92
 STEPS = {"overlay": "the mask", "raw": "what the model painted"}
-PAINTED = {
-    "tone": "The built-in starter paints its colours; the picture's own features stay.",
-    "linear": "The built-in starter paints it anew.",
-}
+RECOLOURED = "The colours are the built-in starter's; the features stay the picture's own."
+PAINTED_ANEW = "The built-in starter paints the face anew."
 PAINTINGS = {
     "painted": (
         "The photograph painted, face and hair kept",
@@ -50,10 +48,11 @@ def _edit(entry: dict) -> str:
         f"<figcaption>{caption}</figcaption></figure>"
         for name, caption in STEPS.items()
     )
-    words = entry["words"] and f"The starter painted the portrait from “{escape(entry['words'])}”. "
+    words = f"Painted from “{escape(entry['words'])}”. " if entry["words"] else ""
+    painted = RECOLOURED if entry["blend"] == "tone" else PAINTED_ANEW
     return _article(
-        f"{entry['name'].capitalize()}, edited",
-        f"{words}Prompt: “{escape(entry['prompt'])}”. {PAINTED[entry['blend']]}",
+        f"{entry['name'].replace('_', ' ').capitalize()}, edited",
+        f"{words}Prompt: “{escape(entry['prompt'])}”. {painted}",
         (files["input"], files["blended"]),
         entry,
         {"changed": f"{entry['changed_share']:.1%} of the pixels"},

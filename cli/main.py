@@ -10,7 +10,7 @@ from threading import current_thread, main_thread
 
 # Each name is a module of this folder, imported only when its command is used.
 COMMANDS = {
-    "demo": "edit a face in two pictures, end to end, and prove that the background is untouched",
+    "demo": "edit faces in three pictures, end to end, and prove that the background is untouched",
     "queue": "run a workflow on ComfyUI servers, once or for every picture of a folder",
     "batch": "run a workflow for very many pictures, on this machine or a Ray cluster",
     "verify": "check what an edited picture claims about itself",

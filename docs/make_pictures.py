@@ -41,14 +41,14 @@ PROMPTS = {
 }
 # At the workflows' 5 the starter overdoes what a prompt names, dark skin most of all.
 GUIDANCE = 2.0
-# Words of the prompt after "a photo of".
-WORDS = (
-    "a woman with brown hair, smiling",
-    "a bald man with a beard",
-    "an old woman with grey hair",
-    "a young man with black hair",
-    "a woman with dark brown skin and black hair, smiling",
-)
+# Words of the prompt after "a photo of", by the title of their column.
+WORDS = {
+    "brown hair, smiling": "a woman with brown hair, smiling",
+    "bald, beard": "a bald man with a beard",
+    "old woman, grey hair": "an old woman with grey hair",
+    "young man, black hair": "a young man with black hair",
+    "dark brown skin, smiling": "a woman with dark brown skin and black hair, smiling",
+}
 SEEDS = (0, 1, 2, 3)
 PEOPLE = (3, 10, 17)
 PARSED = (1, 5, 8, 12)
@@ -76,10 +76,13 @@ def portraits_sheet() -> Image.Image:
     """Portraits from words alone, by the first seeds."""
     engine = DiffusersEngine.load()
     rows = [
-        [as_pictures(paint_portrait(f"a photo of {words}", engine, seed))[0] for words in WORDS]
+        [
+            as_pictures(paint_portrait(f"a photo of {words}", engine, seed))[0]
+            for words in WORDS.values()
+        ]
         for seed in SEEDS
     ]
-    return sheet(rows, [words.split(", ")[0] for words in WORDS], 240)
+    return sheet(rows, list(WORDS), 240)
 
 
 def prompts_sheet(parser: FaceParser) -> Image.Image:

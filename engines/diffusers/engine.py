@@ -116,7 +116,8 @@ class DiffusersEngine:
     def _encode_prompt(self, prompt: str) -> Tensor:
         """Embedding [1, T, d] of a prompt, in windows of as many words as the encoder takes."""
         length = self.text_encoder.config.max_position_embeddings
-        start, *words, end = self.tokenizer(prompt)["input_ids"]
+        # Not verbose: it would warn of what the windows below see to.
+        start, *words, end = self.tokenizer(prompt, verbose=False)["input_ids"]
         windows = [words[i : i + length - 2] for i in range(0, len(words), length - 2)] or [[]]
         rows = [[start, *part] + [end] * (length - 1 - len(part)) for part in windows]
         rows = torch.tensor(rows, device=self.text_encoder.device)

@@ -47,16 +47,16 @@ def test_report_and_files(monkeypatch, tmp_path, capsys):
     assert main.main(["demo", "--engine", "diffusers", "--output", str(tmp_path)]) == 0
 
     assert prompts == [
-        "a portrait of a woman with red hair",
-        "a portrait of a man with glasses",
         "a portrait of a woman with dark brown skin",
+        "a portrait of a woman with red hair",
+        "a portrait of a woman with red lipstick",
     ]
     report = json.loads((tmp_path / "report.json").read_text())
     assert list(report) == ["engine", "comfyui_version", "seconds", "pictures", "paintings"]
     assert [painting["name"] for painting in report["paintings"]] == ["painted", "background"]
     assert (report["engine"], report["comfyui_version"]) == ("diffusers", None)
-    assert [picture["name"] for picture in report["pictures"]] == ["woman", "man", "astronaut"]
-    sides = {"woman": 384, "man": 384, "astronaut": 512}
+    sides = {"astronaut": 512, "first_portrait": 384, "second_portrait": 384}
+    assert [picture["name"] for picture in report["pictures"]] == list(sides)
     for picture in report["pictures"]:
         assert list(picture) == [
             "name",
@@ -84,7 +84,7 @@ def test_report_and_files(monkeypatch, tmp_path, capsys):
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert page.count("<article>") == page.count('type="range"') == 5
     assert page.count("every pixel equals the original") == 3
-    assert page.count("The starter painted the portrait from") == 2
+    assert page.count("Painted from “a photo of a woman") == 2
     assert page.count("CHANGED, by up to 0.250000") == 1
     assert page.count("No proof") == 1
     # Everything is in the one file: it needs neither a network nor its neighbours.
@@ -119,7 +119,7 @@ def test_a_prompt_is_no_markup(tmp_path):
 
 @pytest.mark.parametrize("name", list(demo.EDITS))
 def test_the_diffusers_engine_has_the_settings_of_the_workflow(name):
-    prompt = demo.EDITS[name].prompt()
+    prompt = demo.EDITS[name].changed_workflow()
     settings = demo._settings_of(prompt)
     told = {}
     for title in ("Soft mask", "Crop faces", "Soft inpaint", "Sampler"):
