@@ -73,7 +73,7 @@ def sheet(rows: list[list[np.ndarray]], titles: list[str], side: int) -> Image.I
 
 
 def portraits_sheet() -> Image.Image:
-    """Portraits from words alone, by the first seeds."""
+    """Portraits from words alone, a row for each seed."""
     engine = DiffusersEngine.load()
     rows = [
         [

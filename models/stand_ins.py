@@ -46,9 +46,9 @@ def _values(name: str, shape: Sequence[int]) -> np.ndarray:
         ones = name.endswith(("weight", "alpha", "gamma", "scale"))
         return np.full(shape, ones, np.float16)
     count = math.prod(shape)
-    return np.resize(
-        _scaled(math.prod(shape[1:])), min(count, _WORDS) if name.endswith(_TABLES) else count
-    )
+    if name.endswith(_TABLES):
+        count = min(count, _WORDS)
+    return np.resize(_scaled(math.prod(shape[1:])), count)
 
 
 @cache
