@@ -58,6 +58,7 @@ ONLY_OPENED = (
 )
 # ComfyUI's node that keeps the answer of a run as a widget's value.
 SHOWS_ITS_ANSWER = "GetImageSize"
+# Its layers stand at pixels of the shipped picture, outside of a smaller one.
 PLACES_BY_PIXELS = "VisageComposeLayers"
 PICTURES = ("SaveImage", "PreviewImage", "LossGraphNode")
 # At 64 px nothing is found in add_object's crop, and its nodes say so below them.
