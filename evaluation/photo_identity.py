@@ -83,15 +83,23 @@ def weighed_threshold(same: Tensor, different: Tensor) -> float:
 
 
 def identity_figures(folder: Path, people: int | None = None) -> dict[str, float]:
-    """`identity_accuracy_*` and `identity_threshold_*` of the starter and, if its files are
-    installed, of dlib, on all or the first `people`.
+    """How well the starter and, if its files are installed, dlib know people again, on all or the
+    first `people`.
+
+    By analyzer: `identity_accuracy_*`, `identity_threshold_*`, and the cosines that 5 in 100 pairs
+    of two people lie above (`identity_same_from_*`) and 5 in 100 of one person below
+    (`identity_different_below_*`).
     """
     analyzers: dict[str, Callable[[], FaceAnalyzer]] = {"starter": starter_analyzer}
     if dlib_files() is not None:
         analyzers["dlib"] = dlib_analyzer
     figures = {}
     for name, load in analyzers.items():
-        accuracy_, threshold = ten_fold(people_vectors(folder, load(), people))
+        vectors = people_vectors(folder, load(), people)
+        accuracy_, threshold = ten_fold(vectors)
         figures[f"identity_accuracy_{name}"] = accuracy_
         figures[f"identity_threshold_{name}"] = threshold
+        same, different = cosines(vectors, list(vectors))
+        figures[f"identity_same_from_{name}"] = float(different.quantile(0.95))
+        figures[f"identity_different_below_{name}"] = float(same.quantile(0.05))
     return figures

@@ -90,7 +90,7 @@ def test_a_batch_is_refused():
 
 @pytest.mark.slow
 def test_the_starters_thresholds_part_drawn_people(starter):
-    """Two portraits of each of eight people, the second painted: most pairs are told rightly."""
+    """Two portraits of each of eight people, the second painted: no two people count as one."""
     vectors = []
     for style in ("photo", "oil"):
         for person in range(8):
@@ -104,4 +104,4 @@ def test_the_starters_thresholds_part_drawn_people(starter):
     same = cosines.diagonal()
     different = cosines[~torch.eye(8, dtype=torch.bool)]
     assert (same < starter.thresholds.different).float().mean() <= 0.25
-    assert (different >= starter.thresholds.same).float().mean() <= 0.15
+    assert (different < starter.thresholds.same).all()
