@@ -100,7 +100,7 @@ def _search(
     target = read_target(options.target)
     if len(dials) != 1 or len(next(iter(dials.values()))) != 2:
         raise ValueError(
-            "--target wants one --dial with the two ends of its range, such as "
+            "--target needs one --dial with the two ends of its range, such as "
             "Sampler.denoise=0.2,0.9"
         )
     (dial, ends), failures = next(iter(dials.items())), []

@@ -43,7 +43,7 @@ def explain(chosen: str) -> str:
     if chosen != STARTER:
         return f"auto took {chosen}."
     return (
-        "auto took the starter, for nothing better is installed. It is made for drawn people and "
-        "judges photographed ones poorly: install dlib (pip install dlib-bin "
+        "auto took the starter, because nothing better is installed. It learned from drawn people "
+        "and judges photographed ones poorly: install dlib (pip install dlib-bin "
         "face-recognition-models), or get InsightFace's or OpenCV's files."
     )

@@ -133,7 +133,7 @@ class StarterRecognizer:
 def starter_analyzer(
     manage: Callable[[FaceDetector | FaceEmbedder], object] = lambda model: None,
 ) -> Analyzer:
-    """The starter's detector and embedder, for drawn people.
+    """The starter's detector and embedder; the embedder learned from drawn people.
 
     `manage` is given each of the two, to set its `on_use` (an engine's memory manager hooks in
     here). Raises FileNotFoundError where the starter is not complete.

@@ -107,6 +107,7 @@ KINDS: dict[str, ModelKind] = {
             adds="the words for Segment Anything",
             licence="MIT",
             where_from="https://huggingface.co/openai/clip-vit-base-patch32 (all files)",
+            marks=("text_projection.",),
             built_in=False,
         ),
         ModelKind(

@@ -53,9 +53,10 @@ def survey(comfyui: Path) -> tuple[list[Shelf], list[Misplaced]]:
     }
     misplaced = []
     for path in _weights_under(comfyui, shelves.values()):
-        home = next((shelf for shelf in shelves.values() if _is_under(path, shelf.folders)), None)
+        homes = [shelf for shelf in shelves.values() if _is_under(path, shelf.folders)]
+        home = homes[0] if homes else None
         try:
-            key = _recognise(path)
+            key = _recognise(path, homes)
         except ValueError as error:
             if home:
                 misplaced.append(Misplaced(path, str(error), f"It should be {home.kind.what}."))
@@ -63,6 +64,8 @@ def survey(comfyui: Path) -> tuple[list[Shelf], list[Misplaced]]:
         right = shelves.get(key) if key else home
         if right is None:
             continue
+        if right in homes:  # several kinds may share a folder
+            home = right
         if home is not right and (home or key in OURS):
             misplaced.append(_in_wrong_folder(path, right))
         elif path.suffix.lower() not in right.kind.extensions:
@@ -83,11 +86,20 @@ def folders_of(folder: str, comfyui: Path) -> list[Path]:
     return found
 
 
-def _recognise(path: Path) -> str | None:
-    """The kind of a file; None if unknown. ValueError for a damaged one."""
+def _recognise(path: Path, homes: list[Shelf]) -> str | None:
+    """The kind of a file, that of its own folder where it fits; None if unknown. ValueError for a
+    damaged one.
+    """
     if path.suffix.lower() != ".safetensors":
         return kind_of(path.name)
-    return kind_of(path.name, *read_header(path))
+    names, metadata = read_header(path)
+    if "visage.kind" not in metadata:
+        for shelf in homes:
+            marks = shelf.kind.marks
+            # A whole CLIP also serves as an image encoder: where it lies says what it is for.
+            if marks and any(name.startswith(marks) for name in names):
+                return shelf.kind.key
+    return kind_of(path.name, names, metadata)
 
 
 def _in_wrong_folder(path: Path, right: Shelf) -> Misplaced:

@@ -84,7 +84,7 @@ class VisageBringFace(io.ComfyNode):
                     optional=True,
                     tooltip="A file of inswapper's format in models/insightface, such as "
                     f"inswapper_128.onnx ({LICENCE}): its network gives the face the person's "
-                    "identity, at 128 px, and this node places and blends it. Wants an "
+                    "identity, at 128 px, and this node places and blends it. Needs an "
                     "InsightFace pack as analyzer. none: the reference is warped.",
                 ),
                 io.Combo.Input(
@@ -92,8 +92,8 @@ class VisageBringFace(io.ComfyNode):
                     options=list(PERSONS),
                     default=PERSONS[0],
                     optional=True,
-                    tooltip="Whose face comes: that of the largest face in the reference for all, "
-                    "or for each face that of the one in the same place. The latter is for a "
+                    tooltip="Which face of the reference is brought: its largest one, to every "
+                    "face, or to each face the one in the same place. The latter is for a "
                     "restyled picture whose people come back from the original.",
                 ),
             ],

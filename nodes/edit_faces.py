@@ -18,7 +18,7 @@ from .notes import note
 from .pixel_blend import TONE_MATCHES
 from .sockets import FaceParserSocket
 
-# The node hands its inputs on to others, so it wants the links and not what comes through them.
+# The node hands its inputs on to others, so it needs the links and not what comes through them.
 LINK = {"rawLink": True}
 
 

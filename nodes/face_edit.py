@@ -153,8 +153,9 @@ class VisageSoftInpaint(io.ComfyNode):
                 "differential diffusion",
                 "inpaint conditioning",
             ),
-            description="Conditioning and latent for an inpainting model (9 channels), with a mask "
-            "that stays soft all the way into the UNet. Any sampler node takes them.",
+            description="Conditioning and latent for inpainting, with a mask that stays soft all "
+            "the way into the UNet. Made for inpainting models (9 channels); Flux Fill and models "
+            "without mask channels work too. Any sampler node takes them.",
             hidden=[io.Hidden.unique_id, io.Hidden.prompt],
             inputs=[
                 io.Conditioning.Input("positive", tooltip="What the masked part should show."),
@@ -193,7 +194,7 @@ class VisageSoftInpaint(io.ComfyNode):
                     "latent",
                     display_name="latent",
                     tooltip="The picture's latent with its noise mask. A picture whose sides are "
-                    "no multiples of 8 comes back padded on the right and bottom by up to 7 "
+                    "not multiples of 8 comes back padded on the right and bottom by up to 7 "
                     "pixels; Pixel Blend crops them.",
                 ),
             ],

@@ -47,12 +47,13 @@ class VisageLoadFaceAnalyzer(io.ComfyNode):
                     "analyzer",
                     options=analyzer_options(),
                     default=registry.BUILT_IN,
-                    tooltip="The starter finds drawn people and tells them apart; the cascade "
-                    "finds photographed faces only. auto takes the best that is installed for "
-                    "photographs and says which. dlib is there after pip install dlib-bin "
-                    "face-recognition-models. Below them stand your folders of files in "
-                    "models/visage_face_analyzers (YuNet: MIT, SFace: Apache-2.0) and "
-                    f"models/insightface (buffalo_l and the like. {LICENCE}).",
+                    tooltip="The starter finds drawn and photographed faces, and tells drawn "
+                    "people apart better than photographed ones; the cascade finds photographed "
+                    "faces only. auto takes the best that is installed for photographs and says "
+                    "which. dlib is listed after pip install dlib-bin face-recognition-models. "
+                    "Your own folders are listed last: models/visage_face_analyzers (YuNet: MIT, "
+                    "SFace: Apache-2.0) and models/insightface (buffalo_l and the like. "
+                    f"{LICENCE}).",
                 ),
                 io.Combo.Input(
                     "order",

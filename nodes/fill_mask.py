@@ -36,12 +36,13 @@ class VisageFillMask(io.ComfyNode):
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
                     control_after_generate=True,
-                    tooltip="For patches: another seed takes other ones.",
+                    tooltip="For patches: another seed chooses other patches.",
                 ),
                 io.Mask.Input(
                     "avoid",
                     optional=True,
-                    tooltip="From where no patch is taken, such as the people in the picture.",
+                    tooltip="Where no patches may be copied from, such as the people in the "
+                    "picture.",
                 ),
             ],
             outputs=[

@@ -55,7 +55,8 @@ class VisageIdentityGuard(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="Part of the noise schedule from which on it acts: 0 is all noise.",
+                    tooltip="Fraction of the noise schedule at which it starts to act; 0 is all "
+                    "noise.",
                 ),
                 io.Float.Input(
                     "end_percent",
@@ -63,7 +64,7 @@ class VisageIdentityGuard(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="Part of the noise schedule up to which it acts. 0.8 leaves the last "
+                    tooltip="Fraction of the noise schedule at which it stops. 0.8 leaves the last "
                     "texture to the style.",
                 ),
             ],

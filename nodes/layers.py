@@ -37,13 +37,13 @@ class VisageSplitLayers(io.ComfyNode):
                 io.Image.Input("image", tooltip="The picture to cut apart."),
                 io.Mask.Input("mask", tooltip="What the layer shows: a person, hair, clothes ..."),
                 io.String.Input(
-                    "name", default="person", tooltip="The layer's name, one of its own."
+                    "name", default="person", tooltip="The layer's name, used once in the stack."
                 ),
                 LayersSocket.Input(
                     "layers",
                     optional=True,
                     tooltip="From the Split Layers before this one: the layer is cut from what "
-                    "lies below those layers, and the picture is not looked at.",
+                    "lies below those layers, and image is ignored.",
                 ),
                 io.Image.Input(
                     "behind",

@@ -39,8 +39,9 @@ class VisageCombineMasks(io.ComfyNode):
                     "operation",
                     options=list(OPERATIONS),
                     default=next(iter(OPERATIONS)),
-                    tooltip="union: either. minus: mask without other and the boxes. intersect: "
-                    "both. Soft values take the larger or the smaller one.",
+                    tooltip="union: mask or other. minus: mask without other. intersect: where "
+                    "both are. Boxes count as part of other. Soft values take the larger or the "
+                    "smaller one.",
                 ),
                 io.Float.Input(
                     "grow",
@@ -63,7 +64,7 @@ class VisageCombineMasks(io.ComfyNode):
                     "box",
                     default="",
                     tooltip="Boxes by hand: x, y, width, height in percent of the picture, such "
-                    "as 25, 10, 50, 40; several with ; between them. They join other.",
+                    "as 25, 10, 50, 40; several with ; between them. They are added to other.",
                 ),
                 io.Mask.Input(
                     "mask",
@@ -75,7 +76,7 @@ class VisageCombineMasks(io.ComfyNode):
                 io.BBOX.Input(
                     "boxes",
                     optional=True,
-                    tooltip="Boxes, from Face Mask for example. They join other.",
+                    tooltip="Boxes, from Face Mask for example. They are added to other.",
                 ),
             ],
             outputs=[

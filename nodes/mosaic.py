@@ -76,8 +76,8 @@ class VisageMosaicCompose(io.ComfyNode):
                     default=16,
                     min=1,
                     max=100,
-                    tooltip="At most so many faces of a picture get a tile, the largest of those "
-                    "that need one. Where one canvas is too small for them there will be several.",
+                    tooltip="The most faces of a picture that get a tile; the largest that need "
+                    "one come first. If one canvas is too small for them, there are several.",
                 ),
                 io.UpscaleModel.Input(
                     "upscale_model",

@@ -192,8 +192,8 @@ class VisageNeuralStyle(io.ComfyNode):
                 io.LossMap.Output(
                     "loss",
                     display_name="loss",
-                    tooltip="Loss of every step, for Plot Loss Graph. patches: distance of a value "
-                    "from the nearest patches of the painting.",
+                    tooltip="Loss of every step, for Plot Loss Graph. patches: mean distance of a "
+                    "pixel's value from the nearest patches of the painting.",
                 ),
             ],
         )

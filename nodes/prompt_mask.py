@@ -43,7 +43,8 @@ class VisagePromptMask(io.ComfyNode):
                     options=BACK_ENDS,
                     default="auto",
                     tooltip="The model that finds the words. auto: the face parser if all words "
-                    "name parts that it knows, otherwise CLIPSeg.",
+                    "name parts that it knows, otherwise CLIPSeg or, if only its file is chosen, "
+                    "Segment Anything.",
                 ),
                 io.Combo.Input(
                     "clipseg",

@@ -54,7 +54,8 @@ class VisageTrainStyleLora(io.ComfyNode):
                     default=16,
                     min=1,
                     max=128,
-                    tooltip="Size of the LoRA: 4 learns colours, 16 strokes as well, 32 much.",
+                    tooltip="Rank of the LoRA: 4 learns colours, 16 brush strokes too, 32 still "
+                    "more.",
                 ),
                 io.Int.Input(
                     "steps", default=200, min=1, max=10000, tooltip="How long it is trained."

@@ -134,8 +134,8 @@ class VisageDial(io.ComfyNode):
                     io.Float.Output(
                         f"setting_{number}",
                         display_name=f"setting {number}",
-                        tooltip=f"The value of setting number {number}, for an input of another "
-                        "node that was turned into a socket.",
+                        tooltip=f"The value of setting number {number}: connect it to the input of "
+                        "another node that it should set.",
                     )
                     for number in range(1, SETTINGS + 1)
                 ),

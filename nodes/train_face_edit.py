@@ -38,7 +38,7 @@ class VisageTrainFaceEdit(io.ComfyNode):
             **menu("Training", "fine-tune", "train inpainting"),
             description="Fine-tunes an inpainting model on faces: its cross-attention K and V "
             "projections and the face-aware text adapter, with a mask-weighted loss. Interrupting "
-            "keeps the last checkpoint; running it again goes on from there.",
+            "saves the run at its last step; running it again goes on from there.",
             is_output_node=True,
             hidden=[io.Hidden.unique_id],
             inputs=[

@@ -164,7 +164,7 @@ def _style_statistics(
 def _of_style(painting: Tensor, pair: AdaINPair, settings: AdaINStyle) -> Statistics:
     x = _as_seen(painting, pair).movedim(-1, 0)[None]
     scale = STYLE_SIDE * settings.style_scale / min(x.shape[2:])
-    # Larger than it is, a painting has no more strokes in it.
+    # Enlarging a painting adds no strokes.
     size = [max(MIN_SIDE, round(side * min(1.0, scale))) for side in x.shape[2:]]
     x = F.interpolate(x, size, mode="bilinear", antialias=True)
     return statistics(_encoded(_padded(x, pair.step), pair, settings.tile))

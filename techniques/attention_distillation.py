@@ -75,11 +75,12 @@ def distil_style(
             run_progress = 1 - timestep / len(alphas)
             active = guard if guard is not None and guard.acts_at(run_progress) else None
             with torch.no_grad():
-                asked = read_features(branch, content, timestep, attentions)
-                answers = read_features(style_branch, style, timestep, attentions)
+                of_content = read_features(branch, content, timestep, attentions)
+                of_style = read_features(style_branch, style, timestep, attentions)
                 original = _original(branch, timestep, attentions, content, active)
+            weight = settings.content_weight
             loss = distillation_loss(
-                latent, branch, timestep, asked, answers, settings.content_weight, active, original
+                latent, branch, timestep, of_content, of_style, weight, active, original
             )
             if active is not None and active.terms.anchor:
                 loss = loss + anchor_weight(active.terms.anchor, run_progress) * anchor_loss(
@@ -118,8 +119,8 @@ def distillation_loss(
     latent: Tensor,
     branch: Branch,
     timestep: int,
-    asked: Features,
-    answers: Features,
+    of_content: Features,
+    of_style: Features,
     content_weight: float,
     guard: IdentityGuard | None = None,
     original: Features | None = None,
@@ -129,8 +130,8 @@ def distillation_loss(
     The authors average over a batch. A sum moves each picture as it would move alone: Adam's
     epsilon does not scale with the gradient.
 
-    asked: the content's features, answers: the style's; original: those of the guard's content,
-    where it is another picture.
+    of_content, of_style: features of the content and of the style; original: those of the guard's
+    content, where it is another picture.
     """
     losses: list[Tensor] = []
 
@@ -140,9 +141,9 @@ def distillation_loss(
         ) -> Tensor:
             out = attend(q, k, v)
             place = (attention, block)
-            own = tuple(for_rows(part, len(q)) for part in asked[place])
+            own = tuple(for_rows(part, len(q)) for part in of_content[place])
             with torch.no_grad():
-                seen = [for_rows(part, len(q)) for part in answers[place]]
+                seen = [for_rows(part, len(q)) for part in of_style[place]]
                 target = _target(q, seen, own, guard, attend)
                 queries, weight = own[0], q.new_ones(q.shape[:2])
                 if guard is not None:
@@ -157,7 +158,7 @@ def distillation_loss(
 
         return attend_and_compare
 
-    taps = Taps(attentions={attention: compare(attention) for attention, _ in asked})
+    taps = Taps(attentions={attention: compare(attention) for attention, _ in of_content})
     branch(latent, timestep, taps)
     return torch.stack(losses).sum()
 

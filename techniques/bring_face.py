@@ -124,7 +124,7 @@ def swap_face(
 ) -> Brought:
     """Let a network give the face in `target` [H, W, 3] another identity, and place what it gives.
 
-    person: [D], as the network wants it. template: [5, 2], where it wants the landmarks in its
+    person: [D], as the network expects it. template: [5, 2], where it expects the landmarks in its
     square of `size` pixels. The rest is as for `bring_face`; the pose is the target's own.
     """
     require_choice("mode", mode, BLENDS)

@@ -60,7 +60,7 @@ def bring_faces(
     people = _people(other, analyzer, parser, only_largest=who == PERSONS[0])
     if swapper is not None and analyzer.embedding_size != DIMENSIONS:
         raise ValueError(
-            f"{swapper.name} wants to know the person from ArcFace's {DIMENSIONS} numbers, and "
+            f"{swapper.name} needs the person as ArcFace's {DIMENSIONS} numbers, and "
             f"{analyzer.name} gives {analyzer.embedding_size or 'none'}. Choose an InsightFace "
             "pack such as buffalo_l in Load Face Analyzer."
         )

@@ -13,7 +13,7 @@ from .soft_mask import gaussian_blur
 
 # Detail is what is finer than this fraction of the square root of the edit's area.
 DETAIL_FRACTION = 0.06
-# The same for `tone_blend`: what a small model smears, such as lips over a chin, is finer.
+# Larger for `tone_blend`, so that what a small model smears, such as lips over a chin, is detail.
 TONE_FRACTION = 0.15
 MAX_SIGMA = 20  # pixels
 

@@ -61,7 +61,7 @@ _FEATURES = (
 )
 
 # The minimum detector score of a candidate, and the score from which it needs no parser. In 50
-# groups a lower second one finds more: 0.73 of the faces from 0.6 on, but glove and helmet as well.
+# groups 0.6 as the latter finds more, 0.73 of the faces, but takes a glove and a helmet for faces.
 CANDIDATE_SCORE = 0.4
 CERTAIN_SCORE = 0.7
 # Edge of the squares in which the detector looks at a doubtful candidate again, the sizes that the

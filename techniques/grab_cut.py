@@ -23,8 +23,8 @@ LONGEST_SIDE = 512
 def grab_cut(image: Tensor, mask: Tensor) -> Tensor:
     """Find the object inside the marked area of pictures [B, H, W, C]; returns [B, H, W], 0 or 1.
 
-    mask: [B, H, W]; above 0.5 the object may be. An area without an object that differs from what
-    is around it stays as it is, as an empty one and one that covers all do.
+    mask: [B, H, W]; the object is searched where it is above 0.5. That area is returned unchanged
+    if it is empty, covers the picture, or holds no object that differs from its surroundings.
     """
     pictures, _ = split_alpha(as_image(image))
     height, width = pictures.shape[1:3]

@@ -53,9 +53,9 @@ _FULL_ANCHOR, _LAST_ANCHOR = 0.7, 0.2
 @dataclass(frozen=True)
 class GuardWeights:
     """omega: weight of the content's keys in faces (a); mu: weight of the faces' queries (b);
-    anchor: weight w_o of (c) while it is full; original: fraction of the original's queries in the
-    content's, where a restored picture is restyled and the original is another one; p_max: most
-    that (a) may take from the style.
+    anchor: weight w_o of (c) while it is full; original: fraction of the original's queries that is
+    mixed into the content's, where the content is a restored picture; p_max: upper limit of what
+    (a) takes from the style.
     """
 
     omega: float = 1.0

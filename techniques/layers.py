@@ -99,9 +99,9 @@ def split_layer(layers: Layers, mask: Tensor, name: str, behind: Tensor | None =
 def explain(image: Tensor, alpha: Tensor, over: Tensor, under: Tensor) -> tuple[Tensor, Tensor]:
     """Return F and B near `over` and `under`, in 0..1, with alpha F + (1 - alpha) B = `image`.
 
-    image, over, under: [B, H, W, 3]; alpha: [B, H, W]. The error is at most TOLERANCE. Both are
-    moved onto that plane by the shortest way and back into 0..1, by turns; what is left is taken up
-    by moving both towards the picture itself, which always explains it.
+    image, over, under: [B, H, W, 3]; alpha: [B, H, W]. The error is at most TOLERANCE. F and B are
+    projected onto that plane and clamped to 0..1, alternately; the remaining error is removed by
+    moving both towards the picture itself, which always explains it.
     """
     a = alpha.unsqueeze(-1)
     length = a.square() + (1 - a).square()

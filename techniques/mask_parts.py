@@ -53,10 +53,10 @@ def require_boxes(boxes: list[list[Rectangle]], batch: int) -> None:
 def label_parts(mask: np.ndarray) -> np.ndarray:
     """Numbers [H, W] from 1 for the parts of a mask [H, W] in 0..1; 0 is outside of all.
 
-    A part begins where a threshold that falls from one half to an eighth first meets it. One that
-    peaks above 0.7 is what is connected above one half; a lower one ends at 0.5 to 0.7 of its peak,
-    or higher up where it would grow together with another. Fainter values count only in a mask
-    that holds nothing above them.
+    The threshold falls from one half to an eighth, and a part begins where it first falls below the
+    mask. A part that peaks above 0.7 is what is connected above one half; a lower one ends at 0.5
+    to 0.7 of its peak, or higher up where it would grow together with another. Values below an
+    eighth count only if the whole mask is below it.
     """
     peak = float(mask.max())
     first = FIRST if peak > FIRST * STEP**STEPS_TO_FAINTEST else peak / 2

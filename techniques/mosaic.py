@@ -38,7 +38,7 @@ UNSHARP = 0.5
 
 @dataclass(frozen=True)
 class MosaicSettings:
-    """size: the model's own picture size in pixels, 512 for SD 1.5 and 128 for the starter.
+    """size: the model's own picture size in pixels, 512 for SD 1.5 and 192 for the starter.
     context: side of a face's crop over the longer side of its box. restore: fraction of the
     restored face in its tile; the rest is the plain enlargement, as restoring invents features.
     smallest: pixels of the shorter side under which a face gets no tile. most: the largest faces of

@@ -44,10 +44,10 @@ class Layout:
 def pack(width: int, height: int, faces: int, size: int = 512) -> Layout:
     """The layout for a picture of `width` x `height` with `faces` face tiles.
 
-    `size` is the model's own picture size: 512 for SD 1.5, 128 for the starter. If one canvas
+    `size` is the model's own picture size: 512 for SD 1.5, 192 for the starter. If one canvas
     cannot hold all faces, the layout is for the fewest canvases that can, with as many cells each.
 
-    Raises ValueError for a size that is no multiple of 64 or a picture without pixels.
+    Raises ValueError for a size that is not a multiple of 64 or a picture without pixels.
     """
     if size < STEP or size % STEP:
         raise ValueError(f"size is {size}; expected a multiple of {STEP}, such as 512 for SD 1.5.")

@@ -91,8 +91,8 @@ def paste_back(
 
     background [B, H, W, C], where given, takes the place of the canvas' own picture tile: the
     faces go into a picture that was restyled by other means. style_mask [B, H, W] says where the
-    result may differ from the original; where it is 0 the original stays bit for bit. So does what
-    the host left as it was in the picture's tile, to the bit. With an `analyzer` that can tell
+    result may differ from the original; where it is 0 the original stays bit for bit. Pixels of the
+    picture's tile that were not restyled also keep the original. With an `analyzer` that can tell
     people apart, each face's likeness is measured, and with `keep_best` a face from a tile that
     lowers it is left out. `seam_match` is the fraction of the background's light and colour that a
     face takes on.

@@ -57,7 +57,8 @@ class PatchPainter:
     ) -> Tensor:
         """One size: a picture [1, 3, H, W] nearer to the style.
 
-        report(picture so far, mean distance of a value from the style's patches) ends it by True.
+        report(picture so far, mean distance of a value from the style's patches) stops it by
+        returning True.
         """
         groups = [
             (

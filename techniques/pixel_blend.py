@@ -35,7 +35,7 @@ from .shapes import (
 )
 
 GAIN_LIMITS = (0.5, 2.0)
-# Pixels at a matte of one half, or as many more at a fainter one: fewer say nothing of the light.
+# Smallest sum of the ring's weights, in pixels at a matte of one half, that gives its light.
 MIN_RING = 32.0
 
 

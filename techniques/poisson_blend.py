@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Of the right-hand side; colours are then within 1e-4 of a direct solver's.
+# Residual relative to the right-hand side; colours are then within 1e-4 of a direct solver's.
 TOLERANCE = 1e-5
 # About ten are needed, whatever the size and shape of the matte.
 MAX_STEPS = 50
@@ -30,8 +30,8 @@ def poisson_blend(edited: Tensor, original: Tensor, matte: Tensor) -> Tensor:
 
         sum_q (u_p - u_q) = sum_q max(M_p, M_q) (d_p - d_q),   u = 0 where M = 0.
 
-    The picture's border is free. A matte without any 0 says nothing of the colours' level; it is
-    the edit's then, in the matte's mean.
+    The picture's border is free. Where the matte is nowhere 0 the equations leave u's mean open; it
+    is set so that the matte-weighted mean of the result is the edit's.
     """
     free = matte > 0
     difference = (edited - original).movedim(-1, 0)

@@ -1,4 +1,4 @@
-"""Style from a picture without training: the content asks, the style answers.
+"""Style from a picture without training: queries of the content, keys and values of the style.
 
 StyleID (Chung et al., "Style Injection in Diffusion", CVPR 2024). Both pictures are inverted, the
 content's noise takes the style's channel statistics (AdaIN), and in the decoder's upper
@@ -66,11 +66,11 @@ def transfer_style(
     attentions = style_attentions(attention_layers)
     latent = latent_adain(content.latents[0], style.latents[0], settings.adain)
     for step, timestep in enumerate(content.timesteps):
-        asked = read_features(branch, content.latents[step], timestep, attentions)
-        answers = read_features(style_branch, style.latents[step], timestep, attentions)
+        of_content = read_features(branch, content.latents[step], timestep, attentions)
+        of_style = read_features(style_branch, style.latents[step], timestep, attentions)
         run_progress = 1 - timestep / len(alphas)
         active = guard if guard is not None and guard.acts_at(run_progress) else None
-        taps = transfer_taps(asked, answers, settings, active)
+        taps = transfer_taps(of_content, of_style, settings, active)
         noise = branch(latent, timestep, taps)[0]
         latent, alpha = latent.to(noise.device), level_alpha(alphas, timestep)
         clean = clean_latent(latent, noise, alpha)
@@ -85,15 +85,16 @@ def transfer_style(
 
 
 def transfer_taps(
-    asked: Features, answers: Features, settings: QueryPreserving, guard: IdentityGuard | None
+    content: Features, style: Features, settings: QueryPreserving, guard: IdentityGuard | None
 ) -> Taps:
-    """Taps for one pass: the content's features ask, the style's answer, a guard looks after
-    the face."""
+    """Taps for one pass that attends to the style's keys and values with the content's queries; in
+    faces the guard, if any, changes both.
+    """
 
     def replace(attention: Attention):
         def attend_to_style(block: int, q: Tensor, k: Tensor, v: Tensor, attend: Attend) -> Tensor:
-            own = [for_rows(part, len(q)) for part in asked[attention, block]]
-            _, keys, values = (for_rows(part, len(q)) for part in answers[attention, block])
+            own = [for_rows(part, len(q)) for part in content[attention, block]]
+            _, keys, values = (for_rows(part, len(q)) for part in style[attention, block])
             if guard is not None:
                 tau = settings.temperature
                 return attend_guarded(q, keys, values, own, guard, attend, settings.gamma, tau)
@@ -101,4 +102,4 @@ def transfer_taps(
 
         return attend_to_style
 
-    return Taps(attentions={attention: replace(attention) for attention, _ in asked})
+    return Taps(attentions={attention: replace(attention) for attention, _ in content})

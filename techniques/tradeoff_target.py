@@ -1,8 +1,8 @@
-"""The setting with the most style that keeps the person so far, or the other way round.
+"""The setting with the most style that still reaches an identity score, or the reverse.
 
-Both scores are taken to change in one direction along the setting. The ends are run first; then the
-bracket is divided, where a monotone cubic (Fritsch and Carlson, 1980) through all runs meets the
-target and half the tolerance, or in the middle when the same end was moved twice on end.
+Both scores are assumed to be monotone in the setting. The two ends are run first. Then the bracket
+is divided where a monotone cubic through all runs (Fritsch and Carlson, 1980) meets the target plus
+half the tolerance, or in the middle if the same end moved twice in a row.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from ...techniques.soft_inpaint import InpaintCondition
 
 Conditioning = list[list[Any]]
 
-# The latents of all pictures, by which those of a run are known.
+# The latents of all pictures, which tell a sampling run which of them it has.
 LATENTS = "visage_inpaint_latents"
 OF_EVERY_PICTURE = ("noise_concat", "concat_latent_image", "concat_mask", "cross_attn")
 

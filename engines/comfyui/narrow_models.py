@@ -1,7 +1,7 @@
 """A ComfyUI extension for tests and benchmarks: models of a public layout, but narrow.
 
-ComfyUI reads the depth and width of a UNet from its file. Those of autoencoders, text encoders and
-of Flux and Qwen-Image it knows by heart; with this extension autoencoders and transformers are as
+ComfyUI reads the depth and width of a UNet from its file. Those of autoencoders, text encoders,
+Flux and Qwen-Image are fixed in its code; with this extension autoencoders and transformers are as
 wide as their files say, and encoders of text and pictures as deep as `DEPTH`. The files are made by
 `stand_in_files`. The server loads this one file by itself, so it imports nothing of ours.
 """

@@ -98,8 +98,8 @@ _CLIP_L = {"hidden_size": 768, "intermediate_size": 3072, "num_attention_heads":
 
 
 def checkpoint(family: str, channels: int, narrow: bool = True) -> Shapes:
-    """A checkpoint of "SD 1.5", "SD 2.1" or "SDXL" in one file, for 4 or 9 channels; not `narrow`
-    it is as large as the public one.
+    """A checkpoint of "SD 1.5", "SD 2.1" or "SDXL" in one file, for 4 or 9 channels; as large as
+    the public one unless `narrow`.
     """
     depth, width = (DEPTH, VAE_WIDTH) if narrow else (None, 128)
     parts = {

@@ -14,7 +14,7 @@ import comfy.utils
 from torch import Tensor
 
 TILE, MIN_TILE, OVERLAP = 512, 128, 32
-# What ComfyUI reckons with for the features of such a network, per pixel of the result's side.
+# ComfyUI's estimate of the memory for such a network's features, per pixel of the result's side.
 FEATURES = 384
 
 

@@ -19,7 +19,7 @@ from . import DiffusersEngine
 
 @dataclass(frozen=True)
 class Style:
-    """A style and the noise levels, from the first down to but without the last, that get it."""
+    """A style, active at noise levels from `first` (inclusive) down to `last` (exclusive)."""
 
     attention: StyleAttention
     first: float

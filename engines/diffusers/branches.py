@@ -64,9 +64,9 @@ class DiffusersRun:
         style: StyleLora | None = None,
         bypassed: frozenset[Attention] = frozenset(),
     ) -> Branch:
-        """A branch for prompts [R, T, d] or SDXL's, with a LoRA but in the bypassed attentions.
+        """A branch for prompts [R, T, d] or SDXL's, with a LoRA except in the bypassed attentions.
 
-        A LoRA's part for the text encoder is worn while the prompts are encoded: `text_lora`.
+        A LoRA's part for the text encoder is applied while the prompts are encoded: `text_lora`.
 
         Raises ValueError, naming both shapes, when the LoRA was made for another model.
         """

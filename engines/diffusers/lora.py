@@ -1,4 +1,4 @@
-"""A LoRA on the diffusers engine: trained on its UNet, and worn by its text encoder."""
+"""A LoRA on the diffusers engine: trained on its UNet, and applied to its text encoder."""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ def test_a_swapper_wants_arcface_and_says_what_it_got():
     class Swapper:
         name = "inswapper_128.onnx"
 
-    with pytest.raises(ValueError, match="wants to know the person.*finder gives 128.*buffalo_l"):
+    with pytest.raises(ValueError, match="needs the person.*finder gives 128.*buffalo_l"):
         bring_faces(
             pictures(), pictures((0.8,)), Finder(LEFT, embedding_size=128), None, swapper=Swapper()
         )

@@ -6,7 +6,7 @@ Perceptual Metric", equation 1, with unit weights), and later a patch discrimina
 loss, weighted by the ratio of the gradients at the last layer (Esser et al., "Taming Transformers
 for High-Resolution Image Synthesis", equation 7). Eyes, brows and mouths count more than the rest.
 
-The encoder learns too. An anchor keeps its latents near those of before, so that networks which
+The encoder learns too. An anchor keeps its latents near the previous ones, so that networks which
 learned from them need little further training.
 """
 
@@ -207,7 +207,7 @@ def train_photo_vae(
     run = Run(folder, "photo_vae", recipe["steps"], save_every=50)
 
     def encode_decode(pixels: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """The decoded pictures, and how far the latents are from those of before."""
+        """The decoded pictures, and how far the latents are from the previous ones."""
         with autocast(device):
             latents = vae.encode(pixels).latent_dist.mode()
             with torch.no_grad():

@@ -71,7 +71,7 @@ Then, if you like
 · Fill mask: another seed takes other patches; avoid keeps patches from being taken from people.
 
 No checkpoint is needed: cloth, walls, sky and grass go on by patches from around them. What must be
-invented wants an inpainting model: remove_object_sd15."""
+invented needs an inpainting model: remove_object_sd15."""
 SD15_NOTE = """\
 · Prompt: {prompt}.
 

@@ -13,7 +13,7 @@ Makes four versions and keeps the one that is most like the person.
 Change first
 · Picture: your photograph, any size, any number of faces.
 · Edit faces: the prompt, for all faces or for each by its number, such as
-  "0: with tan skin | 2: with pale skin".
+  "0: with red hair | 2: with black hair"; parts is what of them is painted, here the hair.
 
 Then, if you like
 · Versions: how many to choose from.
