@@ -28,8 +28,8 @@ def require_ray() -> None:
     """Raise ValueError if Ray is not installed; the message says how to install it."""
     if importlib.util.find_spec("ray") is None or importlib.util.find_spec("pyarrow") is None:
         raise ValueError(
-            "this needs Ray Data, which is not installed: pip install 'visage[scale]'. For one or "
-            "two running ComfyUI servers, `visage queue` needs no Ray."
+            "this needs Ray Data, which is not installed: pip install -e '.[scale]' in Visage's "
+            "folder. For one or two running ComfyUI servers, `visage queue` needs no Ray."
         )
 
 

@@ -2,7 +2,7 @@
 
 The table on people needs your own photographs and paintings, in the subfolders `headshots`,
 `people` and `styles` of the folder that the environment variable VISAGE_PHOTOS names, and dlib
-(`pip install visage[eval]`). Without them these figures are left out.
+(the extra `eval`). Without them these figures are left out.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The figure of Bring Face needs photographs of your own: the environment variable VISAGE_PHOTOS names
 a folder with the sub-folder `people`, two expressions of each person, and dlib is there
-(`pip install visage[eval]`). The one of Edit Faces needs ComfyUI. What is missing is left out.
+(the extra `eval`). The one of Edit Faces needs ComfyUI. What is missing is left out.
 """
 
 from __future__ import annotations

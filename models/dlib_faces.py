@@ -1,7 +1,7 @@
 """dlib's face detector, landmarks and 128-number embedding, without a compiler.
 
-`pip install "visage[faces]"` brings `dlib-bin` and `face-recognition-models`, or the .dat files lie
-in a folder of models/visage_face_analyzers. King, "Dlib-ml", JMLR 2009; the 68 landmarks are
+The files come with the packages of the extra `faces` (`dlib-bin`, `face-recognition-models`), or
+are put into a folder of models/visage_face_analyzers. King, "Dlib-ml", JMLR 2009; the 68 landmarks are
 Kazemi and Sullivan's "One Millisecond Face Alignment with an Ensemble of Regression Trees".
 """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import folder_paths
 from comfy_api.latest import io, ui
 
+from ..engines.comfyui.memory import kept
 from ..engines.comfyui.progress import Progress
 from ..models import registry
 from ..models.inswapper import LICENCE, Inswapper, load_inswapper
@@ -21,8 +22,10 @@ def _swappers() -> list[str]:
     return [name for name in registry.options("inswapper", folder_paths) if "swap" in name.lower()]
 
 
-def _load(name: str) -> Inswapper:
-    return load_inswapper(registry.locate("inswapper", name, folder_paths))
+def _swapper(name: str) -> Inswapper | None:
+    if name == NO_FILE:
+        return None
+    return kept(load_inswapper, registry.locate("inswapper", name, folder_paths))
 
 
 class VisageBringFace(io.ComfyNode):
@@ -129,7 +132,7 @@ class VisageBringFace(io.ComfyNode):
     ) -> io.NodeOutput:
         brought = bring_faces(
             image, reference, faces, parser, mode, light, max_angle, no_face, Progress(),
-            None if swapper == NO_FILE else _load(swapper), person,
+            _swapper(swapper), person,
         )  # fmt: skip
         report = "\n".join(brought.report)
         return io.NodeOutput(brought.images, brought.mattes, report, ui=ui.PreviewText(report))

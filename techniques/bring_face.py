@@ -196,9 +196,10 @@ def _spline_lookup(size: Sequence[int], target: Tensor, reference: Tensor) -> Te
     centre, radius = target.mean(0), ANCHOR_RADIUS * face_scale(target)
     turns = torch.arange(ANCHORS) * (2 * torch.pi / ANCHORS)
     anchors = centre + radius * torch.stack([turns.cos(), turns.sin()], dim=1)
+    moved = similarity(target[None], reference)[0]
     spline = RBFInterpolator(
         torch.cat([target, anchors]).numpy(),
-        torch.cat([reference, _similarity(target, reference, anchors)]).numpy(),
+        torch.cat([reference, anchors @ moved[:, :2].T + moved[:, 2]]).numpy(),
         kernel="thin_plate_spline",
         degree=1,
     )
@@ -210,15 +211,6 @@ def _spline_lookup(size: Sequence[int], target: Tensor, reference: Tensor) -> Te
     fine = ((len(rows) - 1) * GRID_STEP + 1, (len(columns) - 1) * GRID_STEP + 1)
     dense = F.interpolate(coarse, fine, mode="bilinear", align_corners=True)
     return dense[0, :, :height, :width].permute(1, 2, 0)
-
-
-def _similarity(source: Tensor, goal: Tensor, points: Tensor) -> Tensor:
-    """`points` moved by the scaled rotation that carries `source` onto `goal` best."""
-    a, b = source - source.mean(0), goal - goal.mean(0)
-    real = (a * b).sum()
-    imaginary = (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum()
-    matrix = torch.tensor([[real, imaginary], [-imaginary, real]], dtype=a.dtype) / a.square().sum()
-    return (points - source.mean(0)) @ matrix + goal.mean(0)
 
 
 def _sample(picture: Tensor, lookup: Tensor) -> Tensor:

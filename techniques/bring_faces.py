@@ -71,13 +71,14 @@ def bring_faces(
         if not faces and no_face == "error":
             raise ValueError(f"{analyzer.name} finds no face with landmarks in picture {number}.")
         result, matte, said = picture, torch.zeros(picture.shape[:2]), []
+        # Glasses and what else hides the face stay before it.
+        marked = _marked(picture, parser, expand_parts(["face"]) - {"glasses"}) if faces else matte
         for found in faces:
             person = _nearest(people, found, picture) if who != PERSONS[0] else people[0]
             if person is None:
                 said.append("nobody in the same place of the reference, left as it is")
                 continue
-            # Glasses and what else hides the face stay before it.
-            mask = _mask_at(picture, found, parser, expand_parts(["face"]) - {"glasses"})
+            mask = _mask_at(marked, found)
             if swapper is None:
                 brought = bring_face(
                     result, found.landmarks, mask, other, person.face.landmarks, person.parts,
@@ -122,11 +123,10 @@ def _people(
             f"{analyzer.name} finds no face with landmarks in the reference. Take a picture in "
             "which the face is larger and seen from the front, or another analyzer."
         )
-    people = []
+    people, marked = [], _marked(picture, parser, expand_parts(["face"]))
     for face in [max(faces, key=size_of)] if only_largest else faces:
         known = analyzer.embed(picture, [face.landmarks])[0] if analyzer.embedding_size else None
-        parts = _mask_at(picture, face, parser, expand_parts(["face"]))
-        people.append(_Person(face, known, parts, _place(face, picture)))
+        people.append(_Person(face, known, _mask_at(marked, face), _place(face, picture)))
     return people
 
 
@@ -142,11 +142,15 @@ def _nearest(people: list[_Person], face: FoundFace, picture: Tensor) -> _Person
     return people[away.index(min(away))] if min(away) < 0.5 else None
 
 
-def _mask_at(picture: Tensor, face: FoundFace, parser: FaceParser, parts: frozenset[str]) -> Tensor:
-    """The parts of one face [H, W], without those of its neighbours."""
-    mask = face_mask(picture.unsqueeze(0), parser, parts, fill_holes=False).mask[0].cpu()
+def _marked(picture: Tensor, parser: FaceParser, parts: frozenset[str]) -> Tensor:
+    """The parts [H, W] of all faces of a picture [H, W, 3]."""
+    return face_mask(picture.unsqueeze(0), parser, parts, fill_holes=False).mask[0].cpu()
+
+
+def _mask_at(mask: Tensor, face: FoundFace) -> Tensor:
+    """The part of a mask [H, W] of faces that is near one of them."""
     rows, columns = (torch.arange(side) for side in mask.shape)
-    landmarks: Tensor = face.landmarks  # `_largest` takes only faces that have them
+    landmarks: Tensor = face.landmarks  # faces without them were left out
     x, y = landmarks.float().mean(0)
     away = (rows.unsqueeze(1) - y).square() + (columns - x).square()
     return mask * (away < (REACH * face_scale(landmarks)) ** 2)

@@ -31,6 +31,7 @@ from .face_squares import (
     parse_small,
     square_around,
 )
+from .mask_parts import without_holes
 
 # A portrait: at most this large, its face at least this fraction of the longer side high.
 PORTRAIT_LONG_SIDE = 640
@@ -321,10 +322,7 @@ def _solid(support: np.ndarray) -> np.ndarray:
 
     Holes first, or an open mouth, which the parser may not know, would cut off the chin.
     """
-    outlines, _ = cv2.findContours(
-        support.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
-    )
-    filled = cv2.drawContours(np.zeros(support.shape, np.uint8), outlines, -1, 1, cv2.FILLED)
+    filled = without_holes(support).astype(np.uint8)
     radius = round(THREAD * len(support))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     return cv2.morphologyEx(filled, cv2.MORPH_OPEN, kernel) > 0

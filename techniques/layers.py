@@ -86,9 +86,12 @@ def split_layer(layers: Layers, mask: Tensor, name: str, behind: Tensor | None =
             f"The mask of the layer {name!r} is empty, so there is nothing to cut out. Look at the "
             "mask, or bypass this node."
         )
-    hole = fill_smooth(colour, (alpha <= MIN_CLEAR).float())
-    if behind is not None:
+    if behind is None:
+        hole = fill_smooth(colour, (alpha <= MIN_CLEAR).float())
+    else:
         hole = _fitting_picture(behind, colour, "behind")
+        hole, colour = match_batch(hole, colour, "behind", "the layers")
+        alpha = alpha.expand(len(colour), -1, -1)
     inside = fill_smooth(colour, (alpha >= 1 - MIN_CLEAR).float())
     over, under = explain(colour, alpha, inside, hole)
     lowest = replace(base, colour=under, alpha=torch.ones_like(alpha))

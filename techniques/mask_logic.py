@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..models.user_input import require_choice
-from .mask_parts import Rectangle, label_parts, require_boxes
+from .mask_parts import Rectangle, label_parts, require_boxes, without_holes
 from .shapes import as_mask, fit_mask, match_batch
 from .soft_mask import soften_faces
 
@@ -102,10 +102,8 @@ def _is_number(text: str) -> bool:
 
 
 def _filled(plane: np.ndarray) -> np.ndarray:
-    inside = (plane > 0.5).astype(np.uint8)
-    outlines, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    solid = cv2.drawContours(np.zeros_like(inside), outlines, -1, 1, cv2.FILLED)
-    return np.where((solid > 0) & (inside == 0), np.float32(1), plane)
+    inside = plane > 0.5
+    return np.where(without_holes(inside) & ~inside, np.float32(1), plane)
 
 
 def _boxed(plane: np.ndarray) -> np.ndarray:

@@ -50,6 +50,13 @@ def require_boxes(boxes: list[list[Rectangle]], batch: int) -> None:
                 )
 
 
+def without_holes(inside: np.ndarray) -> np.ndarray:
+    """Fill the holes of a boolean map [H, W]."""
+    plane = inside.astype(np.uint8)
+    outlines, _ = cv2.findContours(plane, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return cv2.drawContours(np.zeros_like(plane), outlines, -1, 1, cv2.FILLED) > 0
+
+
 def label_parts(mask: np.ndarray) -> np.ndarray:
     """Numbers [H, W] from 1 for the parts of a mask [H, W] in 0..1; 0 is outside of all.
 

@@ -220,6 +220,9 @@ def _checked(
         region = style.region
         if region is not None:
             region = one_mask(region, height, width, f"region {number}").to(picture)
+            drawn = (other.region for other in checked if other.region is not None)
+            # Styles of one region are mixed in it, and `Level.groups` knows it by its identity.
+            region = next((other for other in drawn if torch.equal(other, region)), region)
         paint = painting(style.image, number, picture)
         checked.append(StylePicture(paint, style.weight, region))
     kept = picture.new_zeros(1, height, width)
@@ -233,16 +236,16 @@ def _regions(
 ) -> tuple[list[Tensor], Tensor]:
     """A region [1, 1, H, W] for each style, nowhere more than 1 together, and their sum.
 
-    Styles without a region share the rest.
+    Styles with the same region share it, and those without one share the rest.
     """
-    given = [None if region is None else resized(region[None], size) for region in regions]
-    if not any(region is not None for region in given):
+    drawn = {id(region): resized(region[None], size) for region in regions if region is not None}
+    if not drawn:
         whole = picture.new_ones(1, 1, *size)
-        return [whole] * len(given), whole
-    together = torch.stack([region for region in given if region is not None]).sum(0)
-    given = [None if region is None else region / together.clamp(min=1) for region in given]
+        return [whole] * len(regions), whole
+    together = torch.stack(list(drawn.values())).sum(0)
+    drawn = {key: region / together.clamp(min=1) for key, region in drawn.items()}
     rest = (1 - together).clamp(min=0)
-    result = [rest if region is None else region for region in given]
+    result = [rest if region is None else drawn[id(region)] for region in regions]
     distinct = {id(region): region for region in result}
     return result, torch.stack(list(distinct.values())).sum(0).clamp(max=1)
 

@@ -22,6 +22,7 @@ from torch import Tensor
 from ..models.face_classes import CLASSES, PRESETS
 from ..models.face_parser import FaceParser
 from .face_mask import face_mask
+from .mask_parts import without_holes
 from .person_mask import person_mask
 from .region_overlay import COLOURS, draw_regions
 from .shapes import as_image, split_alpha
@@ -253,7 +254,7 @@ def mask_of_segments(
 def _described(
     picture: Tensor, phrases: Sequence[str], segmenter: Segments, clip: Describes
 ) -> list[Candidate]:
-    found = [_filled(_closed(segment.numpy())) for segment in segmenter.segments(picture)]
+    found = [without_holes(_closed(segment.numpy())) for segment in segmenter.segments(picture)]
     found = [segment for segment in found if segment.mean() >= MIN_AREA]
     if not found:
         return []
@@ -300,7 +301,7 @@ def _segments(words: str, plane: Tensor, threshold: float) -> list[Candidate]:
     values = plane.detach().cpu().float().numpy()
     certain = _closed(values > threshold * values.max())
     count, labels = cv2.connectedComponents(certain)
-    segments = [_filled(labels == label) for label in range(1, count)]
+    segments = [without_holes(labels == label) for label in range(1, count)]
     segments = [segment for segment in segments if segment.mean() >= MIN_AREA]
     scores = [float(values[segment].mean()) for segment in segments]
     return [
@@ -312,15 +313,6 @@ def _segments(words: str, plane: Tensor, threshold: float) -> list[Candidate]:
         )
         for segment, score in zip(segments, scores, strict=True)
     ]
-
-
-def _filled(segment: np.ndarray) -> np.ndarray:
-    """A segment [H, W] without holes."""
-    outlines, _ = cv2.findContours(
-        segment.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
-    )
-    canvas = np.zeros(segment.shape, np.uint8)
-    return cv2.drawContours(canvas, outlines, -1, 1, cv2.FILLED) > 0
 
 
 def _joined(pictures: Tensor, candidates: list[list[Candidate]]) -> PromptMask:

@@ -206,8 +206,8 @@ def pytest_addoption(parser) -> None:
 @pytest.fixture(scope="session")
 def local_ray():
     """Ray on this machine, started once; the tests are skipped where it is not installed."""
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'visage[scale]'")
-    pytest.importorskip("pyarrow", reason="Ray is not installed: pip install 'visage[scale]'")
+    pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[scale]'")
+    pytest.importorskip("pyarrow", reason="Ray is not installed: pip install -e '.[scale]'")
     from visage.batch.cluster import ray_cluster
 
     with ray_cluster() as ray:

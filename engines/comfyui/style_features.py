@@ -29,6 +29,6 @@ def style_extractor(features: str, clip_vision: ClipVisionModel | None) -> Extra
     if features != registry.BUILT_IN:
         vgg = kept(load_vgg19, registry.locate("vgg19", features, folder_paths))
         return lambda picture: gram_matrices(vgg.of(picture))
-    encoder = clip_vision or load_image_encoder()
+    encoder = clip_vision or kept(load_image_encoder)
     # Not cropped: what lies at the sides is as much style as the middle.
     return lambda picture: encoder.encode_image(picture[None], crop=False)["image_embeds"][0].cpu()

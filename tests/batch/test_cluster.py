@@ -18,7 +18,7 @@ def test_without_ray_it_says_how_to_get_it(monkeypatch, tmp_path, capsys):
 
 
 def test_ray_client_is_refused():
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'visage[scale]'")
+    pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[scale]'")
     # In a process of its own: this one may be connected.
     assert in_own_process("ray://127.0.0.1:1").startswith(
         "ray://127.0.0.1:1 is Ray Client's: start"
@@ -26,13 +26,13 @@ def test_ray_client_is_refused():
 
 
 def test_a_wrong_address_is_named():
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'visage[scale]'")
+    pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[scale]'")
     assert in_own_process("127.0.0.1:9").startswith("no Ray cluster answers at 127.0.0.1:9: is it")
 
 
 @pytest.mark.parametrize("said", ["Version mismatch: The cluster was started with: Python 3.9"])
 def test_other_versions_are_named(said, monkeypatch):
-    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'visage[scale]'")
+    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[scale]'")
 
     def refuse(**_):
         raise RuntimeError(said)

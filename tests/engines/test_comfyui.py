@@ -22,6 +22,7 @@ def seen_by(model):
         yield seen
     finally:
         hook.remove()
+    assert seen
 
 
 @pytest.fixture

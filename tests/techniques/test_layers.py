@@ -64,6 +64,19 @@ def test_the_hole_shows_the_picture_that_is_given_for_it(random):
     assert (compose(layers) - picture).abs().max() <= 1 / 255
 
 
+def test_several_pictures_for_the_hole_of_one_make_a_stack_of_as_many(random):
+    plates = torch.rand(3, 64, 64, 3, generator=random)
+    layers = split_layer(as_layers(torch.rand(1, 64, 64, 3)), disc(soft=0.1), "disc", plates)
+    inside = disc(radius=18, soft=0.1)[0] == 1
+    assert all(len(layer.colour) == len(layer.alpha) == 3 for layer in layers.stack)
+    assert torch.equal(layers.stack[0].colour[:, inside], plates[:, inside])
+
+
+def test_a_hole_of_another_number_of_pictures_is_refused():
+    with pytest.raises(ValueError, match="behind has 3 pictures and the layers has 2"):
+        split_layer(as_layers(torch.rand(2, 64, 64, 3)), disc(), "disc", torch.rand(3, 64, 64, 3))
+
+
 def test_a_changed_layer_changes_the_picture_only_where_it_is(random):
     picture = torch.rand(1, 64, 64, 3, generator=random)
     layers = split_layer(as_layers(picture), disc(), "disc")

@@ -88,6 +88,18 @@ def test_a_region_of_zeros_is_the_picture_bit_for_bit(picture):
     assert torch.equal(neural_style(picture, styles, PAINTER).picture, picture)
 
 
+def test_styles_of_one_region_are_mixed_in_it_as_in_a_whole_picture(picture):
+    def painted(*regions):
+        paintings = (stripes(True), stripes(False))
+        styles = [
+            StylePicture(image, weight, region)
+            for image, weight, region in zip(paintings, (1, 3), regions, strict=True)
+        ]
+        return neural_style(picture, styles, PAINTER).picture
+
+    assert torch.equal(painted(torch.ones(72, 96), torch.ones(72, 96)), painted(None, None))
+
+
 def test_luminance_only_leaves_every_colour(picture):
     settings = NeuralStyle(colour="luminance only")
     painted = neural_style(picture, [StylePicture(stripes(True))], PAINTER, settings).picture
