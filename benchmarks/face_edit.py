@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
 from ..diffusion.latent import to_latent_size
-from ..diffusion.sampling import add_noise, masked, sample_euler, seeded_noise
+from ..diffusion.sampling import sample
 from ..engines.comfyui.location import find_comfyui
 from ..engines.diffusers import DiffusersEngine
 from ..models.bisenet import BiSeNet
@@ -80,13 +80,10 @@ def _sample(
     text = engine.encode_text([PROMPT, ""])
     condition = inpaint_condition(picture, mask, engine.encode, engine.latent_scale, soft)
     latent = condition.latent * engine.latent_scale
-    noise = seeded_noise(latent, SEED)
-    sigmas = engine.sigmas("normal", steps).to(latent.device)
+    sigmas = engine.sigmas("normal", steps)
     denoiser = engine.denoiser(text[:1], text[1:], GUIDANCE, condition.concat)
-    if soft:
-        denoiser = masked(denoiser, latent, noise, to_latent_size(condition.mask))
-    start = add_noise(latent, noise, sigmas[0], engine.sigma_max)
-    return sample_euler(denoiser, start, sigmas) / engine.latent_scale
+    cells = to_latent_size(condition.mask) if soft else None
+    return sample(denoiser, latent, SEED, sigmas, engine.sigma_max, cells) / engine.latent_scale
 
 
 # Both engines, the built-in models.

@@ -20,6 +20,7 @@ class NoiseSchedule:
         alphas = torch.cumprod(1 - betas.double(), dim=0)
         self.sigmas = ((1 - alphas) / alphas).sqrt().float()
         self._log_sigmas = self.sigmas.log()
+        self._copies: dict[torch.device, Tensor] = {}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> NoiseSchedule:
@@ -43,8 +44,11 @@ class NoiseSchedule:
 
     def timestep(self, sigma: Tensor) -> Tensor:
         """The training step whose sigma is nearest, in the logarithm, to each of sigma [B]."""
-        distance = sigma.log().to(self._log_sigmas) - self._log_sigmas[:, None]
-        return distance.abs().argmin(dim=0).to(sigma.device)
+        # A sigma that had to come to the CPU at every step would wait for the accelerator.
+        if sigma.device not in self._copies:
+            self._copies[sigma.device] = self._log_sigmas.to(sigma.device)
+        distance = sigma.log().float() - self._copies[sigma.device][:, None]
+        return distance.abs().argmin(dim=0)
 
     def sigma(self, timestep: Tensor) -> Tensor:
         """Sigma at a fractional training step, interpolated in the logarithm."""

@@ -45,6 +45,26 @@ def masked(denoiser: Denoiser, latent: Tensor, noise: Tensor, mask: Tensor) -> D
     return denoise
 
 
+def sample(
+    denoiser: Denoiser,
+    latent: Tensor,
+    seed: int,
+    sigmas: Tensor,
+    sigma_max: float,
+    mask: Tensor | None = None,
+    callback: Callable[[int, Tensor], None] | None = None,
+) -> Tensor:
+    """A whole run from latent [B, 4, h, w] with the seed's noise at sigmas[0], as KSampler's euler.
+
+    mask [B, 1, h, w]: where the latent may change; see `masked`. callback as for `sample_euler`.
+    """
+    noise, sigmas = seeded_noise(latent, seed), sigmas.to(latent.device)
+    if mask is not None:
+        denoiser = masked(denoiser, latent, noise, mask.to(latent.device))
+    start = add_noise(latent, noise, sigmas[0], sigma_max)
+    return sample_euler(denoiser, start, sigmas, callback)
+
+
 def sample_euler(
     denoiser: Denoiser,
     x: Tensor,

@@ -26,8 +26,6 @@ from ..techniques.style_clip import paint_batch
 from ..techniques.style_score import cosine_distance
 from .photo_faces import FaceJudge
 
-SAME_PERSON = 0.6
-"""dlib's distance below which two faces are the same person's."""
 KEPT_PARTS = tuple(PRESETS["face and hair"])
 
 

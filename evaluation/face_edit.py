@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..diffusion.interface import Engine
 from ..diffusion.latent import to_latent_size
-from ..diffusion.sampling import add_noise, masked, sample_euler, seeded_noise
+from ..diffusion.sampling import sample
 from ..models.face_parser import FaceParser
 from ..models.picture_files import read_picture
 from ..techniques.blended_latent_diffusion import blend_latents
@@ -161,13 +161,11 @@ def edit_pair(
         positive = adapt_text(positive, mask, weights.adapter, settings.adapter_strength)
     condition = inpaint_condition(image, matte, engine.encode, engine.latent_scale)
     latent = condition.latent * engine.latent_scale
-    noise = seeded_noise(latent, seed)
     denoiser = engine.denoiser(positive, text[1:], settings.guidance, condition.concat)
-    if method.soft_mask:
-        denoiser = masked(denoiser, latent, noise, to_latent_size(matte).to(latent.device))
-    sigmas = engine.sigmas("normal", settings.steps).to(latent.device)
-    start = add_noise(latent, noise, sigmas[0], engine.sigma_max)
-    edited = engine.decode(sample_euler(denoiser, start, sigmas) / engine.latent_scale)
+    cells = to_latent_size(matte) if method.soft_mask else None
+    sigmas = engine.sigmas("normal", settings.steps)
+    result = sample(denoiser, latent, seed, sigmas, engine.sigma_max, cells)
+    edited = engine.decode(result / engine.latent_scale)
     return blend(edited, image, matte)[0] if method.blend else edited[0]
 
 

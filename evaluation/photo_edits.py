@@ -17,7 +17,6 @@ import torch
 
 from ..diffusion.interface import Engine
 from ..engines.diffusers import DiffusersEngine
-from ..models.face_classes import CLASSES
 from ..models.face_edit import read_face_edit
 from ..models.face_parser import FaceParser, load_face_parser
 from ..models.starter_files import STARTER, starter_file
@@ -60,7 +59,6 @@ PROMPTS = (
 )
 VAE_SIZE = 256
 RESAMPLES = 1000
-SKIN = tuple(CLASSES.index(name) for name in ("skin", "nose"))
 
 Editor = Callable[..., tuple[np.ndarray, np.ndarray]]
 """editor(picture uint8 [H, W, 3], prompt, seed[, parts]) -> edited picture, mask [H, W]."""

@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ..models.dlib_faces import RECOGNIZER, dlib_files
 from ..training.starter.photographs import face_lines, read_photographs, read_picture
 
 SYNTHETIC = "synthetic"
@@ -107,16 +108,17 @@ class FaceJudge:
     """
 
     def __init__(self) -> None:
-        try:
-            import dlib
-            import face_recognition_models
-        except ModuleNotFoundError as error:
+        files = dlib_files()
+        if files is None:
             raise ModuleNotFoundError(
-                f"Measuring on photographs needs the packages dlib-bin and "
-                f"face-recognition-models ({error}): pip install visage[eval]."
-            ) from error
+                "Measuring on photographs needs the packages dlib-bin and "
+                "face-recognition-models: pip install dlib-bin face-recognition-models."
+            )
+        # Imported late: only these measurements need it.
+        import dlib
+
         self._dlib = dlib
-        self._models = Path(face_recognition_models.__file__).parent / "models"
+        self._models = files.recognizer.parent
         self._detector = dlib.get_frontal_face_detector()
 
     @cached_property
@@ -127,8 +129,7 @@ class FaceJudge:
 
     @cached_property
     def _embedder(self):
-        file = self._models / "dlib_face_recognition_resnet_model_v1.dat"
-        return self._dlib.face_recognition_model_v1(str(file))
+        return self._dlib.face_recognition_model_v1(str(self._models / RECOGNIZER))
 
     def faces(self, image: np.ndarray) -> list[Box]:
         """Boxes of the faces found in a picture uint8 [H, W, 3], the largest first."""

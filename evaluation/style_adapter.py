@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..diffusion.sampling import add_noise, sample_euler, seeded_noise
+from ..diffusion.sampling import sample
 from ..engines.diffusers import DiffusersEngine
 from ..engines.diffusers.adapter import make_style, styled_denoiser
 from ..engines.image_encoder import ImageEncoder
@@ -142,10 +142,9 @@ def _restyle(
     concat = inpaint_condition(picture, everywhere, engine.encode, engine.latent_scale).concat
     text = engine.encode_text([content.captions[0], ""])
     sigmas = engine.sigmas("normal", STEPS, DENOISE)
-    noise = seeded_noise(latent, SEED)
     denoiser = styled_denoiser(engine, [style], text[:1], text[1:], GUIDANCE, concat)
-    start = add_noise(latent, noise, sigmas[0], engine.sigma_max)
-    return engine.decode(sample_euler(denoiser, start, sigmas) / engine.latent_scale)
+    result = sample(denoiser, latent, SEED, sigmas, engine.sigma_max)
+    return engine.decode(result / engine.latent_scale)
 
 
 def _judge(

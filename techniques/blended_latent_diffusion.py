@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..diffusion.interface import Engine
 from ..diffusion.latent import to_latent_size
-from ..diffusion.sampling import add_noise, masked, sample_euler, seeded_noise
+from ..diffusion.sampling import sample
 from .soft_inpaint import inpaint_condition
 
 
@@ -35,9 +35,7 @@ def blend_latents(
     cells = to_latent_size(mask, soft=False)
     text = engine.encode_text([prompt, negative])
     latent = blank.latent * engine.latent_scale
-    noise = seeded_noise(latent, seed)
-    sigmas = engine.sigmas("normal", steps).to(latent.device)
+    sigmas = engine.sigmas("normal", steps)
     denoiser = engine.denoiser(text[:1], text[1:], guidance, blank.concat)
-    denoiser = masked(denoiser, latent, noise, cells.to(latent.device))
-    start = add_noise(latent, noise, sigmas[0], engine.sigma_max)
-    return engine.decode(sample_euler(denoiser, start, sigmas) / engine.latent_scale)
+    result = sample(denoiser, latent, seed, sigmas, engine.sigma_max, cells)
+    return engine.decode(result / engine.latent_scale)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..diffusion.interface import Engine
 from ..diffusion.latent import to_latent_size
-from ..diffusion.sampling import add_noise, masked, sample_euler, seeded_noise
+from ..diffusion.sampling import sample
 from ..models.face_parser import FaceParser
 from .crops import crop_faces, cut_masks, paste_faces
 from .face_mask import face_mask
@@ -134,17 +134,15 @@ def inpaint(
         image, mask, engine.encode, engine.latent_scale, settings.mask_mode == "soft"
     )
     latent = condition.latent * engine.latent_scale
-    noise = seeded_noise(latent, settings.seed)
     denoiser = engine.denoiser(positive, negative, settings.guidance, condition.concat)
+    noise_mask = None
     if settings.noise_mask != "none":
         noise_mask = to_latent_size(condition.mask, settings.noise_mask == "soft")
-        denoiser = masked(denoiser, latent, noise, noise_mask.to(latent.device))
-    sigmas = engine.sigmas(settings.scheduler, settings.steps, settings.denoise).to(latent.device)
-    start = add_noise(latent, noise, sigmas[0], engine.sigma_max)
+    sigmas = engine.sigmas(settings.scheduler, settings.steps, settings.denoise)
 
     def report(step: int, _: Tensor) -> None:
         if progress is not None:
             progress(step + 1, settings.steps)
 
-    result = sample_euler(denoiser, start, sigmas, report)
+    result = sample(denoiser, latent, settings.seed, sigmas, engine.sigma_max, noise_mask, report)
     return engine.decode(result / engine.latent_scale)

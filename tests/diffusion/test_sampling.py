@@ -3,7 +3,7 @@
 import pytest
 import torch
 from visage.diffusion.noise_schedule import NoiseSchedule
-from visage.diffusion.sampling import add_noise, masked, sample_euler, seeded_noise
+from visage.diffusion.sampling import add_noise, masked, sample, sample_euler, seeded_noise
 
 CONFIG = {
     "beta_start": 0.00085,
@@ -80,6 +80,24 @@ def test_a_perfect_denoiser_is_followed_to_its_picture(schedule):
     start = add_noise(target, torch.randn(1, 4, 8, 8), torch.tensor(14.6146), schedule.sigma_max)
     result = sample_euler(lambda x, sigma: target, start, schedule.schedule("normal", 10))
     assert torch.allclose(result, target, atol=1e-5)
+
+
+def test_a_run_starts_from_the_seeds_noise_and_changes_what_lies_under_the_mask(schedule):
+    latent, target = torch.randn(2, 1, 4, 8, 8)
+    mask = torch.zeros(1, 1, 8, 8)
+    mask[..., 4:] = 1
+    sigmas, inputs = schedule.schedule("normal", 10), []
+
+    def denoise(x, sigma):
+        inputs.append(x)
+        return target
+
+    result = sample(denoise, latent, 7, sigmas, schedule.sigma_max, mask)
+    expected = torch.where(mask == 1, target, latent)
+    assert torch.allclose(result, expected, atol=1e-5)
+    sample(denoise, latent, 7, sigmas, schedule.sigma_max)
+    first = add_noise(latent, seeded_noise(latent, 7), sigmas[0], schedule.sigma_max)
+    assert torch.equal(inputs[10], first)
 
 
 def test_every_step_is_reported_and_can_stop_the_run(schedule):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...diffusion.interface import Denoiser
-from ...diffusion.sampling import add_noise, masked, sample_euler, seeded_noise
+from ...diffusion.sampling import sample
 from ...engines.trainable import TrainableModel
 from ...techniques.text_adapter import adapt_text
 from .cache import Cache, read_latents, read_text
@@ -37,11 +37,9 @@ def draw_validation(
     if learner.adapter is not None:
         strength = learner.config.adapter_strength
         positive = adapt_text(positive, mask.squeeze(1), learner.adapter, strength)
-    noise, sigmas = seeded_noise(latents, SEED), model.schedule.schedule("normal", steps).to(device)
+    sigmas = model.schedule.schedule("normal", steps)
     denoiser = _denoiser(learner, model, torch.cat((positive, negative)), concat)
-    denoiser = masked(denoiser, latents, noise, mask)
-    start = add_noise(latents, noise, sigmas[0], model.schedule.sigma_max)
-    edited = sample_euler(denoiser, start, sigmas)
+    edited = sample(denoiser, latents, SEED, sigmas, model.schedule.sigma_max, mask)
     with model.encoders(device):
         rows = [model.decode(part / model.latent_scale) for part in (latents, edited)]
     return torch.cat([torch.cat(list(row), dim=1) for row in rows])

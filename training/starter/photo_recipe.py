@@ -170,6 +170,14 @@ class PhotoRecipe:
         arguments = (settings, self.seed, self.drawings, scenes, self.work)
         return train_face_detector(*arguments, self.labelled, start)
 
+    def run(self, stage: str) -> None:
+        """Train one of PHOTO_STAGES, and those that it needs. Raises ValueError for another."""
+        if stage not in PHOTO_STAGES:
+            raise ValueError(
+                f"There is no stage {stage!r} on photographs; those are {', '.join(PHOTO_STAGES)}."
+            )
+        getattr(self, stage)
+
     def export(self, out: Path) -> Path:
         """Write the starter with the newly trained networks to `out`, which must not exist yet.
 
