@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..headless.sweep import SCORED_BY, Sweep, combinations, label_of
@@ -67,6 +67,7 @@ def sweep_on_cluster(
 ) -> tuple[list[Sweep], Report]:
     """Run a job for every picture and every combination of the dials; see `headless.sweep.sweep`.
 
+    The report's `done` and `failed` are of these alone, not of other sweeps in the same folder.
     Raises ValueError for a workflow without a Trade-off node, and when no picture can be run.
     """
     titles = set(_titles(job.workflow))
@@ -80,10 +81,17 @@ def sweep_on_cluster(
     tables: dict[str, list[list[str]]] = {
         label: [] for label in dict.fromkeys(source.labels.values())
     }
-    for identifier, texts in _shown(out):
-        if identifier in source.labels:
-            tables[source.labels[identifier]].append([t for name, t in texts if name in titles])
-    return [Sweep(label, found) for label, found in tables.items()], report
+    done = failed = 0
+    for identifier, error, texts in _outcomes(out):
+        if identifier not in source.labels:
+            continue
+        if error:
+            failed += 1
+            continue
+        done += 1
+        tables[source.labels[identifier]].append([t for name, t in texts if name in titles])
+    swept = [Sweep(label, found) for label, found in tables.items()]
+    return swept, replace(report, done=done, failed=failed)
 
 
 def _titles(workflow: Any) -> Iterator[str]:
@@ -98,12 +106,11 @@ def _titles(workflow: Any) -> Iterator[str]:
             yield from _titles(part)
 
 
-def _shown(out: Store) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Yield the id and the texts by title of every finished picture."""
+def _outcomes(out: Store) -> Iterator[tuple[str, str, list[tuple[str, str]]]]:
+    """Yield the id, the error and the texts by title of every picture in the table."""
     import pyarrow.parquet as parquet
 
     with parquet.ParquetFile(out.path(TABLE), filesystem=out.files) as file:
         for batch in file.iter_batches(columns=["id", "error", "texts"]):
             for row in batch.to_pylist():
-                if not row["error"]:
-                    yield row["id"], row["texts"]
+                yield row["id"], row["error"], row["texts"]

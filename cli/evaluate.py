@@ -11,6 +11,10 @@ from pathlib import Path
 from .evaluate_face_edit import add_face_edit_command
 from .evaluate_photos import add_photos_command
 
+# Not the parser's defaults, so that --count and --denoise are known to be given.
+COUNT, DENOISE = 100, 1.0
+FOR_PHOTOS = ("count", "denoise", "starter", "sheet")
+
 
 def add_evaluate_command(subparsers: argparse._SubParsersAction) -> None:
     """Add `visage evaluate starter`, `visage evaluate face-edit` and `visage evaluate photos`."""
@@ -25,15 +29,8 @@ def add_evaluate_command(subparsers: argparse._SubParsersAction) -> None:
         type=Path,
         help="measure on photographs only: a folder with synthetic, people and headshots",
     )
-    starter.add_argument(
-        "--count", type=int, default=100, help="with --photos: number of edits (%(default)s)"
-    )
-    starter.add_argument(
-        "--denoise",
-        type=float,
-        default=1.0,
-        help="with --photos: their denoise (%(default)s)",
-    )
+    starter.add_argument("--count", type=int, help=f"with --photos: number of edits ({COUNT})")
+    starter.add_argument("--denoise", type=float, help=f"with --photos: their denoise ({DENOISE})")
     starter.add_argument(
         "--starter", type=Path, help="with --photos: starter folder (default: the shipped one)"
     )
@@ -51,9 +48,10 @@ def _run(options: argparse.Namespace) -> int:
         raise ValueError("--photos is measured on this machine: leave out --address.")
     if options.photos:
         return _run_photos(options)
-    given = [f"--{name}" for name in ("starter", "sheet") if getattr(options, name)]
+    given = [f"--{name}" for name in FOR_PHOTOS if getattr(options, name) is not None]
     if given:
         raise ValueError(f"{', '.join(given)} needs --photos, a folder of photographs.")
+    _make_folder(options.out)
     from ..evaluation.starter import FULL, QUICK, evaluate
 
     samples = QUICK if options.quick else FULL
@@ -66,7 +64,6 @@ def _run(options: argparse.Namespace) -> int:
     else:
         report = evaluate(samples, _say)
     if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(dataclasses.asdict(report), indent=2)
         options.out.write_text(text + "\n", encoding="utf-8")
     if options.json:
@@ -80,28 +77,34 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _run_photos(options: argparse.Namespace) -> int:
-    import cv2
+    from PIL import Image
 
     from ..evaluation.photo_edits import contact_sheet, photo_figures
     from ..models.starter_files import STARTER
 
-    if options.count < 3:
-        raise ValueError(f"--count is {options.count}; expected 3 or more.")
-    count = min(options.count, 6) if options.quick else options.count
+    count = COUNT if options.count is None else options.count
+    denoise = DENOISE if options.denoise is None else options.denoise
+    if count < 3:
+        raise ValueError(f"--count is {count}; expected 3 or more.")
+    if options.sheet and options.sheet.suffix.lower() != ".png":
+        raise ValueError(f"--sheet is {options.sheet}; expected a name that ends in .png.")
+    # Before the measuring, so that a place that cannot be written to does not cost its results.
+    _make_folder(options.out)
+    _make_folder(options.sheet)
+    count = min(count, 6) if options.quick else count
     starter = options.starter or STARTER
-    report = photo_figures(options.photos, count, starter, options.denoise, _say)
+    report = photo_figures(options.photos, count, starter, denoise, _say)
     kept = {
-        "denoise": options.denoise,
+        "denoise": denoise,
         "figures": {name: dataclasses.asdict(value) for name, value in report.figures.items()},
         "attributes": report.attributes,
         "judge_accuracy": report.judge_accuracy,
     }
     text = json.dumps(kept, indent=2)
     if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(text + "\n", encoding="utf-8")
     if options.sheet:
-        cv2.imwrite(str(options.sheet), contact_sheet(report.edits)[..., ::-1])
+        Image.fromarray(contact_sheet(report.edits)).save(options.sheet)
     if options.json:
         print(json.dumps(json.loads(text)))
         return 0
@@ -114,6 +117,11 @@ def _run_photos(options: argparse.Namespace) -> int:
         accuracy = report.judge_accuracy[name]
         print(f"  prompt names {name:12} {found} of {tried}, judge right in {accuracy:.2f}")
     return 0
+
+
+def _make_folder(file: Path | None) -> None:
+    if file:
+        file.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _say(text: str) -> None:

@@ -167,12 +167,7 @@ def run_starter(args: argparse.Namespace) -> int:
     from ..training.starter.photo_recipe import PHOTO_STAGES
     from ..training.starter.recipe import RECIPE, STAGES, read_recipe, run
 
-    stages = (*STAGES, *PHOTO_STAGES) if args.photos else STAGES
-    if args.stage not in ("all", *stages):
-        hint = " --photos adds more." if args.stage in PHOTO_STAGES else ""
-        raise ValueError(
-            f"There is no stage {args.stage!r}; the stages are {', '.join(stages)}.{hint}"
-        )
+    _require_stage(args)
     given = [f"--{name}" for name in ("start", "paintings", "device") if getattr(args, name)]
     if given and not args.photos:
         raise ValueError(f"{', '.join(given)} needs --photos, a folder of labelled photographs.")
@@ -200,6 +195,22 @@ def run_starter(args: argparse.Namespace) -> int:
     return _run_photo_stages(args, settings, drawn)
 
 
+def _require_stage(args: argparse.Namespace) -> None:
+    """Raise ValueError for a stage that this training does not have."""
+    from ..training.starter.photo_recipe import PHOTO_STAGES
+    from ..training.starter.recipe import STAGES
+
+    stages, hint = STAGES, " --photos adds more." if args.stage in PHOTO_STAGES else ""
+    if args.photos and args.start:
+        stages, hint = PHOTO_STAGES, " --start takes the place of those on drawings."
+    elif args.photos:
+        stages, hint = (*STAGES, *PHOTO_STAGES), ""
+    if args.stage not in ("all", *stages):
+        raise ValueError(
+            f"There is no stage {args.stage!r}; the stages are {', '.join(stages)}.{hint}"
+        )
+
+
 def _run_photo_stages(args: argparse.Namespace, settings: dict, start: Path) -> int:
     import torch
 
@@ -214,5 +225,5 @@ def _run_photo_stages(args: argparse.Namespace, settings: dict, start: Path) -> 
     if args.stage == "all":
         print(recipe.export(args.out or args.work / "export"))
     else:
-        getattr(recipe, args.stage)
+        recipe.run(args.stage)
     return 0

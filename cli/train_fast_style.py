@@ -50,9 +50,10 @@ def add_fast_style_command(kinds: argparse._SubParsersAction) -> None:
 
 def run_fast_style(args: argparse.Namespace) -> None:
     """Train the network and write it."""
+    from ..models.checkpoints import require_new_weights
+
     out = args.out or args.picture.with_suffix(".safetensors")
-    if out.exists():
-        raise ValueError(f"{out} exists already and is kept. Name another file with --out.")
+    require_new_weights(out, advice="Name another file with --out.")
     if not args.picture.is_file():
         raise FileNotFoundError(f"There is no picture {args.picture}.")
     if args.steps < 1 or args.batch < 1 or args.size < 64:

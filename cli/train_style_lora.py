@@ -52,9 +52,10 @@ def add_style_lora_command(kinds: argparse._SubParsersAction) -> None:
 
 def run_style_lora(args: argparse.Namespace) -> None:
     """Train the LoRA and write it."""
+    from ..models.checkpoints import require_new_weights
+
     out = args.out or args.picture.with_suffix(".safetensors")
-    if out.exists():
-        raise ValueError(f"{out} exists already and is kept. Name another file with --out.")
+    require_new_weights(out, advice="Name another file with --out.")
     if not args.picture.is_file():
         raise FileNotFoundError(f"There is no picture {args.picture}.")
     if args.rank < 1 or args.steps < 1:

@@ -118,6 +118,21 @@ def read_metadata(path: str | Path) -> dict[str, str]:
         raise _damaged(path, error) from error
 
 
+def require_new_weights(
+    path: str | Path, overwrite: bool = False, advice: str = "Choose another name."
+) -> None:
+    """Refuse a path that `write_weights` would not write; before a training, so that none is lost.
+
+    Raises ValueError for another extension than `.safetensors`, and FileExistsError if the file is
+    there and `overwrite` is off; `advice` ends what they say.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".safetensors":
+        raise ValueError(f"Weights are written as .safetensors, not as {path.name!r}. {advice}")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists already and is kept. {advice}")
+
+
 def write_weights(
     path: str | Path,
     tensors: Mapping[str, Tensor],
@@ -126,14 +141,10 @@ def write_weights(
 ) -> None:
     """Write tensors and text metadata as safetensors, complete or not at all.
 
-    Raises FileExistsError if the file is there and `overwrite` is off, ValueError for another
-    extension than `.safetensors`.
+    Raises as `require_new_weights`.
     """
     path = Path(path)
-    if path.suffix.lower() != ".safetensors":
-        raise ValueError(f"Weights are written as .safetensors, not as {path.name!r}.")
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists already and is kept. Choose another name.")
+    require_new_weights(path, overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Tied weights share storage, which the format refuses: each name gets its own copy.
     plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}

@@ -6,7 +6,6 @@ Layers are (name, RGBA uint8 [H, W, 4]) from the bottom to the top, each as larg
 from __future__ import annotations
 
 import io
-import os
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +13,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 from PIL import Image
+
+from .new_files import write_new
 
 RasterLayer = tuple[str, np.ndarray]
 THUMBNAIL = 256
@@ -51,7 +52,7 @@ def write_openraster(path: Path, layers: Sequence[RasterLayer], merged: np.ndarr
                 "stack.xml", ElementTree.tostring(image, "utf-8", xml_declaration=True)
             )
 
-    _write_new(path, write)
+    write_new(path, write)
 
 
 def write_psd(path: Path, layers: Sequence[RasterLayer], merged: np.ndarray) -> None:
@@ -77,7 +78,7 @@ def write_psd(path: Path, layers: Sequence[RasterLayer], merged: np.ndarray) -> 
     for name, pixels in layers:
         # Only the property takes names that Mac OS Roman cannot write.
         document.create_pixel_layer(Image.fromarray(pixels)).name = name
-    _write_new(path, lambda temporary: document.save(temporary))
+    write_new(path, lambda temporary: document.save(temporary))
 
 
 # The writer of each kind of file, by the ending of its name.
@@ -91,15 +92,3 @@ def _png(picture: Image.Image) -> bytes:
     target = io.BytesIO()
     picture.save(target, "PNG")
     return target.getvalue()
-
-
-def _write_new(path: Path, write: Callable[[Path], None]) -> None:
-    """Write a file under a temporary name and give it its own, which must be free."""
-    if path.exists():
-        raise FileExistsError(f"{path} exists already and is not overwritten.")
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        write(temporary)
-        os.link(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,6 +16,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 from PIL.PngImagePlugin import PngInfo
+
+from .new_files import write_new, write_numbered
 
 log = logging.getLogger(__name__)
 
@@ -202,15 +203,10 @@ def save_new_png(
     The file is complete when it gets its name, and none is overwritten. Returns its path.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{pattern.format(number)}.{os.getpid()}.part"
-    try:
+
+    def write(temporary: Path) -> None:
         picture.save(temporary, "PNG", pnginfo=info, compress_level=4)
-        while True:
-            path = folder / pattern.format(number)
-            try:
-                os.link(temporary, path)
-                return path
-            except FileExistsError:
-                number += 1
-    finally:
-        temporary.unlink(missing_ok=True)
+
+    return write_numbered(
+        lambda number: folder / pattern.format(number), number, lambda path: write_new(path, write)
+    )

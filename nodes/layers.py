@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import folder_paths
@@ -10,6 +11,7 @@ from comfy_api.latest import io, ui
 
 from ..engines.comfyui.progress import Progress
 from ..models.layer_files import LAYER_FILES
+from ..models.new_files import write_numbered
 from ..techniques.layers import (
     as_layers,
     compose,
@@ -194,22 +196,20 @@ class VisageSaveLayers(io.ComfyNode):
         folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
             filename_prefix, folder_paths.get_output_directory(), width, height
         )
+
+        def named(number: int) -> Path:
+            return Path(folder) / f"{name}_{number:05}_.{format}"
+
         progress, saved = Progress(), []
         for index, picture in enumerate(merged):
-            path = _free(Path(folder), name, counter + index, format)
             shown = (picture * 255).round().to(torch.uint8).numpy()
-            LAYER_FILES[format](path, raster_layers(layers, index), shown)
+            raster = raster_layers(layers, index)
+            write = partial(LAYER_FILES[format], layers=raster, merged=shown)
+            path = write_numbered(named, counter + index, write)
             saved.append(str(Path(subfolder) / path.name))
             progress(index + 1, len(merged))
         preview = ui.PreviewImage(merged, cls=cls).as_dict()
         return io.NodeOutput(ui={**preview, "text": saved})
-
-
-def _free(folder: Path, name: str, counter: int, suffix: str) -> Path:
-    """The first path in `folder` from `counter` on that no file has."""
-    while (path := folder / f"{name}_{counter:05}_.{suffix}").exists():
-        counter += 1
-    return path
 
 
 NODES: list[type[io.ComfyNode]] = [

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import comfy.clip_model
 import comfy.clip_vision
@@ -43,12 +43,7 @@ from ...models.starter_files import (
 )
 from .native_size import ATTACHMENT
 
-if TYPE_CHECKING:
-    pass
-
 PIXELS_PER_CELL = 8
-
-Conditioning = list[list[Any]]
 
 
 def load_starter(folder: Path = STARTER) -> tuple[ModelPatcher, comfy.sd.CLIP, comfy.sd.VAE]:

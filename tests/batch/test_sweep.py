@@ -1,12 +1,16 @@
 """A sweep of a workflow's dials as one batch."""
 
 import json
+import re
 import sys
+import time
 from dataclasses import dataclass
 from typing import ClassVar
 
 import pytest
 from PIL import Image
+from visage.batch.pipeline import Report
+from visage.batch.records import Record, Records
 from visage.batch.runner import Made
 from visage.batch.sources import open_pictures
 from visage.batch.sweep import SweepJob, Swept
@@ -73,8 +77,57 @@ def test_draws_the_curve(workflow, pictures, tmp_path, local_ray, monkeypatch, c
     assert Image.open(out / "tradeoff.png").format == "PNG"
 
 
-def test_asks_for_pictures_and_a_trade_off_node(workflow, pictures, tmp_path, capsys):
+@pytest.fixture
+def without_ray(monkeypatch):
+    """A batch in this process: every picture of the source in order, by the stand-in's runner."""
+    pytest.importorskip("pyarrow", reason="Ray is not installed: pip install 'visage[scale]'")
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'visage[scale]'")
+
+    def run_job(job, source, out, scale, heard):
+        records = Records(out)
+        for part in source.parts(records.done()):
+            record = Record(part["id"], part["key"], finished=time.time())
+            try:
+                made = job.start().run(part["name"], b"", json.loads(part["settings"]))
+                record.texts = made.texts
+            except ValueError as error:
+                record.error = str(error)
+            records.write(record)
+        return Report(*records.fold())
+
+    monkeypatch.setattr("visage.batch.sweep.run_job", run_job)
+    monkeypatch.setattr("visage.batch.sweep.SweepJob", ScoringJob)
+
+
+def test_failures_of_earlier_sweeps_in_the_folder_do_not_count(
+    workflow, pictures, tmp_path, without_ray, capsys
+):
+    folder = pictures(2)
+    words = ["tradeoff", workflow, "--input", folder, "--out", tmp_path / "out"]
+    words = [*map(str, words), "--address", "local", "--dial"]
+    (folder / "bad.png").write_bytes(b"x")
+    assert main([*words, "Sampler.denoise=0.2,0.4"]) == 1
+    assert "2 runs, 2 failed" in capsys.readouterr().err
+    (folder / "bad.png").unlink()
+    assert main([*words, "Sampler.denoise=0.6,0.8"]) == 0
+    assert "2 runs, 0 failed" in capsys.readouterr().err
+    # Of the same settings too, once the picture is gone.
+    assert main([*words, "Sampler.denoise=0.2,0.4"]) == 0
+
+
+def test_a_search_counts_each_failure_once(workflow, pictures, tmp_path, without_ray, capsys):
+    folder = pictures(2)
+    (folder / "bad.png").write_bytes(b"x")
+    words = ["tradeoff", workflow, "--input", folder, "--out", tmp_path / "out"]
+    words += ["--address", "local", "--dial", "Sampler.denoise=0.2,0.9"]
+    assert main([*map(str, words), "--target", "identity=0.3"]) == 1
+    said = capsys.readouterr().err
+    runs, failed = re.search(r"(\d+) runs, (\d+) failed", said).groups()
+    assert int(runs) > 2 and failed == runs  # one picture in each
+
+
+def test_asks_for_pictures_and_a_trade_off_node(workflow, pictures, tmp_path, capsys):
+    pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[scale]'")
     words = ["tradeoff", str(workflow), "--address", "local", "--out", str(tmp_path / "out")]
     assert main(words) == 2
     assert "--address needs --input" in capsys.readouterr().err

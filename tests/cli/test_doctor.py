@@ -39,9 +39,9 @@ def files(report: dict, kind: str) -> list[str]:
     return [path.rsplit("/", 1)[-1] for path in shelf["files"]]
 
 
-def weights(path, name: str = "weight", metadata=None):
+def weights(path, name: str = "weight", metadata=None, others=()):
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: torch.zeros(2)}, path, metadata)
+    save_file({each: torch.zeros(2) for each in (name, *others)}, path, metadata)
     return path
 
 
@@ -99,6 +99,30 @@ def test_files_in_their_places(comfyui, capsys):
     assert files(report, "face_parser") == ["79999_iter.pth"]
 
 
+@pytest.mark.parametrize("where", ["", "models/swappers/"])
+def test_a_face_swapper_lies_in_the_folder_that_it_shares_with_insightface(comfyui, capsys, where):
+    folder = comfyui / "models" / "insightface" / where
+    folder.mkdir(parents=True)
+    (folder / "inswapper_128.onnx").write_bytes(b"onnx")
+    report = diagnose(capsys)
+    assert report["problems"] == []
+    assert files(report, "inswapper") == ["inswapper_128.onnx"]
+    assert files(report, "insightface") == []
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind"), [("visage_clip", "clip"), ("clip_vision", "clip_vision")]
+)
+def test_a_whole_clip_is_at_home_where_words_and_where_pictures_are_encoded(
+    comfyui, capsys, folder, kind
+):
+    path = comfyui / "models" / folder / "model.safetensors"
+    weights(path, "text_projection.weight", others=("vision_model.x", "text_model.x"))
+    report = diagnose(capsys)
+    assert report["problems"] == []
+    assert files(report, kind) == ["model.safetensors"]
+
+
 @pytest.mark.parametrize(
     ("where", "tensor", "right"),
     [
@@ -106,6 +130,8 @@ def test_files_in_their_places(comfyui, capsys):
         ("loras/edit.safetensors", "visage_text_adapter.w1.weight", "visage_face_edits"),
         ("face_parsing/net.safetensors", "cp.resnet.conv1.weight", "visage_face_parsers"),
         ("clipseg/model.safetensors", "clip.text_model.x", "visage_clipseg"),
+        ("visage_clip/encoder.safetensors", "vision_model.x", "clip_vision"),
+        ("loras/model.safetensors", "text_projection.weight", "visage_clip"),
         ("visage_face_edits/sd.safetensors", "model.diffusion_model.x", "checkpoints"),
         ("visage_face_parsers/style.safetensors", "lora_unet_x.lora_up.weight", "loras"),
     ],

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from PIL import Image
 
 pytest.importorskip("diffusers")
 
@@ -58,7 +59,8 @@ def photos_asked(monkeypatch) -> list:
     def photo_figures(folder, count, starter, denoise, say):
         asked.append((folder, count, starter, denoise))
         say("edits: some photographs")
-        portrait = photo_edits.Portrait("a.png", "people", np.zeros((8, 8, 3), np.uint8), {})
+        orange = np.full((8, 8, 3), (200, 100, 0), np.uint8)
+        portrait = photo_edits.Portrait("a.png", "people", orange, {})
         edit = photo_edits.Edit(portrait, "", portrait.image, np.ones((8, 8)), None, None)
         figures = {"photo_face_found": photo_edits.Figure(0.9, 10, 0.6, 0.98)}
         return photo_edits.PhotoReport(figures, {"hat": (1, 2)}, {"hat": 0.8}, [edit])
@@ -68,7 +70,8 @@ def photos_asked(monkeypatch) -> list:
 
 
 def test_figures_on_photographs_come_with_counts_and_intervals(photos_asked, capsys, tmp_path):
-    files = ["--out", str(tmp_path / "new" / "f.json"), "--sheet", str(tmp_path / "s.png")]
+    sheet = tmp_path / "other" / "s.PNG"
+    files = ["--out", str(tmp_path / "new" / "f.json"), "--sheet", str(sheet)]
     command = ["evaluate", "starter", "--photos", str(tmp_path), "--denoise", "0.6", "--json"]
     assert main.main([*command, *files]) == 0
     expected = {"value": 0.9, "count": 10, "low": 0.6, "high": 0.98}
@@ -76,7 +79,7 @@ def test_figures_on_photographs_come_with_counts_and_intervals(photos_asked, cap
     assert shown["denoise"] == 0.6 and shown["figures"] == {"photo_face_found": expected}
     assert shown["attributes"] == {"hat": [1, 2]} and shown["judge_accuracy"] == {"hat": 0.8}
     assert json.loads((tmp_path / "new" / "f.json").read_text()) == shown
-    assert (tmp_path / "s.png").read_bytes()[1:4] == b"PNG"
+    assert Image.open(sheet).getpixel((9, 9)) == (200, 100, 0)
     assert photos_asked == [(tmp_path, 100, starter.STARTER, 0.6)]
     assert main.main(["evaluate", "starter", "--photos", str(tmp_path), "--quick"]) == 0
     table = capsys.readouterr().out
@@ -85,9 +88,34 @@ def test_figures_on_photographs_come_with_counts_and_intervals(photos_asked, cap
     assert photos_asked[-1][1] == 6
 
 
-def test_what_photographs_need_is_said(asked, capsys, tmp_path):
-    assert main.main(["evaluate", "starter", "--sheet", str(tmp_path / "s.png")]) != 0
-    assert "--sheet needs --photos" in capsys.readouterr().err
+def test_a_sheet_or_file_that_cannot_be_written_is_refused_before_the_measuring(
+    photos_asked, capsys, tmp_path
+):
+    (tmp_path / "notes").write_text("keep me")
+    command = ["evaluate", "starter", "--photos", str(tmp_path)]
+    assert main.main([*command, "--sheet", str(tmp_path / "s.xyz")]) == 2
+    assert "s.xyz; expected a name that ends in .png" in capsys.readouterr().err
+    for option, name in (("--sheet", "s.png"), ("--out", "f.json")):
+        assert main.main([*command, option, str(tmp_path / "notes" / name)]) == 2
+        assert "notes is a file where a folder is needed" in capsys.readouterr().err
+    assert photos_asked == []
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (["--sheet", "s.png"], "--sheet"),
+        (["--count", "0"], "--count"),
+        (["--count", "100", "--denoise", "1.0"], "--count, --denoise"),
+    ],
+)
+def test_what_is_for_photographs_alone_needs_them(asked, capsys, given, named):
+    assert main.main(["evaluate", "starter", *given]) == 2
+    assert f"{named} needs --photos" in capsys.readouterr().err
+    assert asked == []
+
+
+def test_too_few_edits_are_refused(asked, capsys, tmp_path):
     assert main.main(["evaluate", "starter", "--photos", str(tmp_path), "--count", "2"]) != 0
     assert "--count is 2" in capsys.readouterr().err
     assert asked == []

@@ -58,15 +58,22 @@ def test_what_is_learned_is_kept_when_it_is_stopped(
     assert signal.getsignal(number) is before
 
 
+def must_not_begin(*_args):
+    pytest.fail("the training has begun")
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
         (["nothing.png"], "There is no picture"),
         (["{painting}", "--photos", "{empty}"], "no pictures in"),
         (["{painting}", "--steps", "0"], "at least 1"),
+        (["{painting}", "--out", "style.pth"], "not as 'style.pth'. Name another file with --out"),
+        (["{painting}", "--out", "{painting}"], "not as 'painting.png'"),
     ],
 )
-def test_bad_input_is_refused_in_words(painting, tmp_path, capsys, given, said):
+def test_bad_input_is_refused_in_words(painting, tmp_path, capsys, monkeypatch, given, said):
+    monkeypatch.setattr(fast_style, "train_fast_style", must_not_begin)
     (tmp_path / "empty").mkdir()
     names = {"painting": painting, "empty": tmp_path / "empty"}
     assert main(["train", "fast-style", *(part.format(**names) for part in given)]) == 2

@@ -21,9 +21,8 @@ def ran(monkeypatch) -> list:
             stages.append(("export", self.start, out))
             return out
 
-        @property
-        def photo_unet(self):
-            stages.append(("photo_unet", self.start, self.device))
+        def run(self, stage):
+            stages.append((stage, self.start, self.device))
 
     def run(settings, work, stage, threads):
         stages.append((stage, threads))
@@ -50,6 +49,25 @@ def test_without_photographs_the_stages_are_the_drawn_ones(ran, tmp_path, capsys
     assert "--photos adds more" in capsys.readouterr().err
     assert main.main(["train", "starter", *work, "--device", "cuda"]) != 0
     assert "--device needs --photos" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stage", ["vae", "face_edit", "export", "drawings"])
+def test_beginning_with_a_starter_leaves_only_the_stages_on_photographs(
+    ran, tmp_path, capsys, stage
+):
+    work, start = tmp_path / "work", ["--start", str(tmp_path)]
+    command = ["train", "starter", "--photos", str(tmp_path), "--work", str(work)]
+    assert main.main([*command, *start, "--stage", stage]) == 2
+    said = capsys.readouterr().err
+    assert f"There is no stage {stage!r}; the stages are photo_vae, photo_unet," in said
+    assert "--start takes the place of those on drawings" in said and said.count("\n") == 1
+    assert ran == [] and not work.exists()
+
+
+def test_with_photographs_and_no_starter_the_drawn_stages_are_there_too(ran, tmp_path):
+    command = ["train", "starter", "--photos", str(tmp_path), "--work", str(tmp_path / "work")]
+    assert main.main([*command, "--stage", "vae"]) == 0
+    assert ran == [("vae", None)]
 
 
 def test_a_run_that_is_there_is_gone_on_with_only_when_asked(ran, tmp_path, capsys):

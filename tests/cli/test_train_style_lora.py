@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 from visage.cli.main import main
 from visage.models.style_lora import read_style_lora
+from visage.training import style_lora
 
 
 @pytest.fixture
@@ -35,9 +36,18 @@ def test_the_narrow_starter_learns_faster(picture, random_starter):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"), [(["gone.png"], "gone.png"), (["PICTURE", "--rank", "0"], "Rank")]
+    ("arguments", "message"),
+    [
+        (["gone.png"], "gone.png"),
+        (["PICTURE", "--rank", "0"], "Rank"),
+        (["PICTURE", "--out", "style.pt"], "not as 'style.pt'. Name another file with --out"),
+    ],
 )
-def test_bad_input_is_named(arguments, message, picture, capsys):
+def test_bad_input_is_named(arguments, message, picture, capsys, monkeypatch):
+    def must_not_begin(*_args):
+        pytest.fail("the training has begun")
+
+    monkeypatch.setattr(style_lora, "train_style_lora", must_not_begin)
     arguments = [str(picture) if word == "PICTURE" else word for word in arguments]
     assert main(["train", "style-lora", *arguments]) == 2
     assert message in capsys.readouterr().err

@@ -1,10 +1,12 @@
 """Figures on photographs: the sums by hand, and the whole on a few pictures of one photograph."""
 
 import json
+import sys
 
 import cv2
 import numpy as np
 import pytest
+from visage.evaluation import photo_faces
 from visage.evaluation.photo_edits import (
     PROMPTS,
     Edit,
@@ -28,6 +30,7 @@ from visage.evaluation.photo_faces import (
     spread,
     training_portraits,
 )
+from visage.models.dlib_faces import dlib_files
 from visage.training.starter.photographs import split_of
 
 
@@ -172,9 +175,11 @@ def test_a_codec_that_loses_nothing_has_the_highest_psnr():
     assert figure.value == pytest.approx(20, abs=0.01) and figure.count == 3
 
 
-def test_the_judge_finds_a_real_face_and_none_in_nothing():
-    pytest.importorskip("dlib")
-    pytest.importorskip("face_recognition_models")
+@pytest.mark.skipif(dlib_files() is None, reason="dlib is not installed")
+def test_the_judge_finds_a_real_face_and_none_in_nothing(monkeypatch):
+    # As on newer Pythons, which lack setuptools: then the package of its files cannot be imported.
+    monkeypatch.setitem(sys.modules, "pkg_resources", None)
+    monkeypatch.delitem(sys.modules, "face_recognition_models", raising=False)
     skimage_data = pytest.importorskip("skimage.data")
     judge = FaceJudge()
     image = np.ascontiguousarray(skimage_data.astronaut()[:256, 128:384])
@@ -182,3 +187,9 @@ def test_the_judge_finds_a_real_face_and_none_in_nothing():
     assert len(boxes) == 1
     assert judge.embedding(image, boxes[0]).shape == (128,)
     assert judge.faces(np.zeros((64, 64, 3), np.uint8)) == []
+
+
+def test_a_judge_that_is_not_installed_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr(photo_faces, "dlib_files", lambda: None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install visage\[eval\]"):
+        FaceJudge()

@@ -2,7 +2,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from visage.models.checkpoints import read_metadata, read_weights, write_weights
+from visage.models.checkpoints import (
+    read_metadata,
+    read_weights,
+    require_new_weights,
+    write_weights,
+)
 
 WEIGHTS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.ones(4, dtype=torch.float16)}
 
@@ -46,8 +51,19 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path):
 
 
 def test_only_safetensors_are_written(tmp_path):
-    with pytest.raises(ValueError, match="weights.pth"):
-        write_weights(tmp_path / "weights.pth", WEIGHTS, {})
+    for overwrite in (False, True):
+        with pytest.raises(ValueError, match="weights.pth"):
+            write_weights(tmp_path / "weights.pth", WEIGHTS, {}, overwrite)
+
+
+def test_a_path_that_cannot_be_written_is_refused_beforehand(tmp_path):
+    require_new_weights(tmp_path / "new" / "w.SAFETENSORS")
+    with pytest.raises(ValueError, match="not as 'w.pth'. Choose another name."):
+        require_new_weights(tmp_path / "w.pth")
+    (tmp_path / "w.safetensors").touch()
+    with pytest.raises(FileExistsError, match="w.safetensors exists already and is kept. Say so."):
+        require_new_weights(tmp_path / "w.safetensors", advice="Say so.")
+    assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
 
 
 def test_the_parts_of_a_file_of_parts_are_named_by_part(tmp_path):

@@ -1,3 +1,5 @@
+import errno
+import os
 import zipfile
 from xml.etree import ElementTree
 
@@ -74,6 +76,27 @@ def test_no_file_is_overwritten_and_none_is_left_half(tmp_path, layers, merged, 
     with pytest.raises(FileExistsError, match="not overwritten"):
         LAYER_FILES[kind](path, layers, merged)
     assert path.read_bytes() == b"mine"
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("kind", LAYER_FILES)
+def test_a_disk_without_hard_links_is_written_to_as_well(
+    tmp_path, layers, merged, kind, monkeypatch
+):
+    if kind == "psd":
+        pytest.importorskip("psd_tools")
+
+    def refuse(source, target):
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+    path = tmp_path / f"a.{kind}"
+    LAYER_FILES[kind](path, layers, merged)
+    content = path.read_bytes()
+    assert content.startswith({"ora": b"PK", "psd": b"8BPS"}[kind])
+    with pytest.raises(FileExistsError, match="not overwritten"):
+        LAYER_FILES[kind](path, layers, merged)
+    assert path.read_bytes() == content
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 

@@ -1,6 +1,8 @@
 """Every kind of picture file reads as what it shows, or is refused by name."""
 
+import errno
 import logging
+import os
 from pathlib import Path
 
 import cv2
@@ -8,7 +10,8 @@ import numpy as np
 import pytest
 import visage
 from PIL import Image, ImageCms
-from visage.models.picture_files import BadPicture, read_mask, read_picture
+from PIL.PngImagePlugin import PngInfo
+from visage.models.picture_files import BadPicture, read_mask, read_picture, save_new_png
 
 # A ramp from black to white over 256 columns, and the same in other depths.
 RAMP = np.tile(np.arange(256, dtype=np.uint8), (8, 1))
@@ -125,6 +128,32 @@ class TestMasks:
     def test_black_stays_black(self, tmp_path):
         Image.new("L", (8, 8)).save(tmp_path / "a.png")
         assert not read_mask(tmp_path / "a.png").any()
+
+
+class TestNewPictures:
+    def test_a_png_takes_the_first_free_number(self, tmp_path):
+        (tmp_path / "a_2.png").write_text("mine")
+        info = PngInfo()
+        info.add_text("by", "somebody")
+        paths = [
+            save_new_png(Image.fromarray(COLOUR), tmp_path, "a_{}.png", 1, info) for _ in range(2)
+        ]
+        assert [path.name for path in paths] == ["a_1.png", "a_3.png"]
+        assert np.array_equal(pixels(paths[1]), COLOUR)
+        with Image.open(paths[0]) as picture:
+            assert picture.info["by"] == "somebody"
+        assert (tmp_path / "a_2.png").read_text() == "mine"
+        assert len(list(tmp_path.iterdir())) == 3
+
+    def test_a_disk_without_hard_links_is_written_to_as_well(self, tmp_path, monkeypatch):
+        def refuse(source, target):
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+        monkeypatch.setattr(os, "link", refuse)
+        for number in (1, 2):
+            path = save_new_png(Image.fromarray(COLOUR), tmp_path / "new", "a_{}.png", 1, PngInfo())
+            assert path == tmp_path / "new" / f"a_{number}.png"
+            assert np.array_equal(pixels(path), COLOUR)
 
 
 def test_nobody_else_opens_a_picture_from_disk():

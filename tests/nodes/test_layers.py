@@ -52,6 +52,22 @@ def test_saves_each_picture_under_a_free_name(nodes, stack, kind, monkeypatch, t
     assert len(saved) == 2 and all(Path(name).suffix == f".{kind}" for name in saved)
 
 
+def test_a_name_that_is_taken_meanwhile_is_passed_over(nodes, stack, monkeypatch, tmp_path):
+    import folder_paths
+
+    def write(path, layers, merged):
+        if not list(path.parent.iterdir()):
+            path.write_bytes(b"somebody else's")
+        write_openraster(path, layers, merged)
+
+    write_openraster = nodes.LAYER_FILES["ora"]
+    monkeypatch.setitem(nodes.LAYER_FILES, "ora", write)
+    monkeypatch.setattr(folder_paths, "output_directory", str(tmp_path))
+    saved = nodes.VisageSaveLayers.execute(stack[1], "anna{x}", "ora").ui["text"]
+    assert saved == ["anna{x}_00002_.ora"]
+    assert (tmp_path / "anna{x}_00001_.ora").read_bytes() == b"somebody else's"
+
+
 def test_a_name_cannot_leave_the_output_folder(nodes, stack, monkeypatch, tmp_path):
     import folder_paths
 

@@ -376,6 +376,17 @@ def test_an_export_holds_the_new_parts_and_the_old_rest(tmp_path, monkeypatch, p
         recipe.export(tmp_path / "out")
 
 
+def test_a_stage_is_run_by_its_name_and_nothing_else_is(tmp_path, monkeypatch):
+    trained = []
+    monkeypatch.setattr(PhotoRecipe, "photo_adain", property(lambda recipe: trained.append(recipe)))
+    recipe = PhotoRecipe(read_recipe(RECIPE), tmp_path, STARTER, tmp_path)
+    recipe.run("photo_adain")
+    assert trained == [recipe]
+    for name in ("vae", "face_edit", "export", "seed"):
+        with pytest.raises(ValueError, match=f"no stage '{name}' on photographs; those are photo_"):
+            recipe.run(name)
+
+
 def test_photographs_without_labels_are_named(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((8, 8, 3), np.uint8))
     line = {"file": "a.png", "width": 8, "height": 8, "faces": []}
