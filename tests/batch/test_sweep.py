@@ -80,8 +80,8 @@ def test_draws_the_curve(workflow, pictures, tmp_path, local_ray, monkeypatch, c
 @pytest.fixture
 def without_ray(monkeypatch):
     """A batch in this process: every picture of the source in order, by the stand-in's runner."""
-    pytest.importorskip("pyarrow", reason="Ray is not installed: pip install 'visage[scale]'")
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'visage[scale]'")
+    pytest.importorskip("pyarrow", reason="Ray is not installed: pip install -e '.[scale]'")
+    pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[scale]'")
 
     def run_job(job, source, out, scale, heard):
         records = Records(out)

@@ -191,5 +191,5 @@ def test_the_judge_finds_a_real_face_and_none_in_nothing(monkeypatch):
 
 def test_a_judge_that_is_not_installed_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(photo_faces, "dlib_files", lambda: None)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install visage\[eval\]"):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install dlib-bin face-recognition-models"):
         FaceJudge()
