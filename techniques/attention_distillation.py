@@ -71,13 +71,16 @@ def distil_style(
         content, style = (part.detach().float().clone() for part in (content, style))
         latent = content.clone().requires_grad_()
         optimizer = torch.optim.Adam([latent], lr=settings.learning_rate)
+        other = _other_original(content, guard)
         for step, timestep in enumerate(timesteps):
             run_progress = 1 - timestep / len(alphas)
             active = guard if guard is not None and guard.acts_at(run_progress) else None
             with torch.no_grad():
                 of_content = read_features(branch, content, timestep, attentions)
                 of_style = read_features(style_branch, style, timestep, attentions)
-                original = _original(branch, timestep, attentions, content, active)
+                original = None
+                if active is not None and other is not None:
+                    original = read_features(branch, other, timestep, attentions)
             weight = settings.content_weight
             loss = distillation_loss(
                 latent, branch, timestep, of_content, of_style, weight, active, original
@@ -99,20 +102,12 @@ def distil_style(
         return latent.detach()
 
 
-def _original(
-    branch: Branch,
-    timestep: int,
-    attentions: list[Attention],
-    content: Tensor,
-    guard: IdentityGuard | None,
-) -> Features | None:
-    """Features of the guard's content, where it is another picture than the host's."""
+def _other_original(content: Tensor, guard: IdentityGuard | None) -> Tensor | None:
+    """The guard's content [B, 4, h, w] if it is used and is another picture than the run's."""
     if guard is None or guard.terms.original == 0:
         return None
     original = for_rows(guard.content.detach().clone().to(content), len(content))
-    if torch.equal(original, content):
-        return None
-    return read_features(branch, original, timestep, attentions)
+    return None if torch.equal(original, content) else original
 
 
 def distillation_loss(
