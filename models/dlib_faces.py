@@ -1,8 +1,8 @@
 """dlib's face detector, landmarks and 128-number embedding, without a compiler.
 
 The files come with the packages of the extra `faces` (`dlib-bin`, `face-recognition-models`), or
-are put into a folder of models/visage_face_analyzers. King, "Dlib-ml", JMLR 2009; the 68 landmarks are
-Kazemi and Sullivan's "One Millisecond Face Alignment with an Ensemble of Regression Trees".
+are put into a folder of models/visage_face_analyzers. King, "Dlib-ml", JMLR 2009; the 68 landmarks
+are Kazemi and Sullivan's "One Millisecond Face Alignment with an Ensemble of Regression Trees".
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from ..engines.comfyui.progress import Progress
 from ..models import registry
 from ..models.adain import load_pair, load_public_pair
 from ..models.needed_files import ADAIN_FILES, ADAIN_PUBLIC
+from ..models.user_input import passes
 from ..techniques.adain_style import AdaINStyle, paint_adain
 from ..techniques.colour_transfer import COLOUR_MODES
 from ..techniques.shapes import as_image
@@ -89,13 +90,7 @@ class VisageAdaINStyle(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, model: str | None = None) -> bool | str:
-        if model is None:
-            return True
-        try:
-            _files(model)
-        except FileNotFoundError as error:
-            return str(error)
-        return True
+        return True if model is None else passes(_files, model)
 
     @classmethod
     def fingerprint_inputs(cls, model: str, **others) -> str:

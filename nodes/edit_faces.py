@@ -10,6 +10,7 @@ from comfy_execution.graph_utils import GraphBuilder
 from ..engines.comfyui.edit_faces import edit_faces_graph
 from ..models import registry
 from ..models.face_classes import PRESETS
+from ..models.user_input import passes
 from ..techniques.face_prompts import read_face_prompts
 from ..techniques.pixel_blend import BLENDS
 from ..techniques.prompt_parts import left_out
@@ -185,11 +186,7 @@ class VisageEditFaces(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, prompt: str = "") -> bool | str:
-        try:
-            read_face_prompts(prompt)
-        except ValueError as error:
-            return str(error)
-        return True
+        return passes(read_face_prompts, prompt)
 
     @classmethod
     def execute(cls, **inputs) -> io.NodeOutput:

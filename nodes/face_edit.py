@@ -22,8 +22,6 @@ from .menu import menu
 from .notes import note, note_empty_mask
 from .sockets import CropsSocket, TextAdapterSocket
 
-# Every Stable Diffusion 1 and 2 VAE; a model with another factor is served when a run starts.
-
 
 class VisageLoadFaceEdit(io.ComfyNode):
     @classmethod

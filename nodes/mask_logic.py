@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import torch
 from comfy_api.latest import io
 
+from ..models.user_input import passes
 from ..techniques.grab_cut import grab_cut
 from ..techniques.mask_logic import (
     OPERATIONS,
     OUTLINES,
-    combine,
+    combine_all,
     grow_by_size,
-    mask_of_boxes,
     outline,
     read_boxes,
 )
@@ -91,11 +90,7 @@ class VisageCombineMasks(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, box: str = "") -> bool | str:
-        try:
-            read_boxes(box, 1, 1)
-        except ValueError as error:
-            return str(error)
-        return True
+        return passes(read_boxes, box, 1, 1)
 
     @classmethod
     def execute(
@@ -110,20 +105,9 @@ class VisageCombineMasks(io.ComfyNode):
         boxes=None,
     ) -> io.NodeOutput:
         height, width = image.shape[1:3]
-        joined = other
         by_hand = read_boxes(box, height, width)
-        for drawn in (boxes, [by_hand] if by_hand else None):
-            if drawn is not None:
-                plane = mask_of_boxes(drawn, height, width)
-                joined = plane if joined is None else combine(plane, joined, "union")
-        if mask is None and joined is None:
-            raise ValueError(
-                "There is nothing to combine: connect mask, other or boxes, or write a box."
-            )
-        empty = torch.zeros(1, height, width)
-        result = combine(empty, joined if mask is None else mask, "union")
-        if mask is not None and joined is not None:
-            result = combine(result, joined, operation)
+        drawn = [each for each in (boxes, [by_hand] if by_hand else None) if each is not None]
+        result = combine_all(mask, other, drawn, operation, height, width)
         result = grow_by_size(result, grow)
         result = grab_cut(image, result) if shape == OBJECT else outline(result, shape)
         note_empty_mask(cls, result)

@@ -151,7 +151,8 @@ class _Loss:
             self.content_map = 1 + KEPT_CONTENT * keep
             self.targets = [self._targets(members) for _, members in level.groups()]
             guided = [region * (1 - KEPT_STYLE * level.keep) for region, _ in level.groups()]
-            self.guides = None if len(guided) == 1 and bool((guided[0] == 1).all()) else guided
+            self.guided = None if len(guided) == 1 and bool((guided[0] == 1).all()) else guided
+            self.guides: dict[tuple[int, int], Tensor] = {}
 
     def _targets(self, members: list[tuple[Tensor, float]]) -> dict[int, Tensor]:
         """The mean Gram matrix of a region's styles, by layer."""
@@ -164,6 +165,15 @@ class _Loss:
                     targets[layer] = targets[layer] + part if layer in targets else part
         return targets
 
+    def _guide(self, number: int, layer: int, features: Tensor) -> Tensor | None:
+        """The weight of a region's pixels, as large as a layer's features; None is 1 everywhere."""
+        if self.guided is None:
+            return None
+        if (number, layer) not in self.guides:
+            shape = features.shape[2:]
+            self.guides[number, layer] = F.interpolate(self.guided[number], shape, mode="area")
+        return self.guides[number, layer]
+
     def __call__(self, x: Tensor) -> Tensor:
         level, features = self.level, self.painter.features(x)
         content = CONTENT * level.content_weight
@@ -173,11 +183,7 @@ class _Loss:
         ]
         for number, targets in enumerate(self.targets):
             for weight, layer in zip(weights, STYLE_LAYERS, strict=True):
-                guide = None
-                if self.guides is not None:
-                    shape = features[layer].shape[2:]
-                    guide = F.interpolate(self.guides[number], shape, mode="area")
-                own = gram_matrix(features[layer], guide)
+                own = gram_matrix(features[layer], self._guide(number, layer, features[layer]))
                 loss = loss + level.strength * weight * even_loss(own - targets[layer])
         loss = loss + TOTAL_VARIATION * _total_variation(x)
         if level.anchor is not None and level.anchor_weight is not None:

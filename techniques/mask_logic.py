@@ -40,6 +40,33 @@ def combine(first: Tensor, second: Tensor, operation: str) -> Tensor:
     return OPERATIONS[operation](*match_batch(first, second, "mask", "other"))
 
 
+def combine_all(
+    mask: Tensor | None,
+    other: Tensor | None,
+    boxes: Sequence[Sequence[Sequence[Rectangle]]],
+    operation: str,
+    height: int,
+    width: int,
+) -> Tensor:
+    """Join `mask` with the union of `other` and boxes, as a mask [B, height, width].
+
+    boxes: sets of boxes as `mask_of_boxes` takes them. Without one side the other is the result.
+    Raises ValueError without either, and as `combine`.
+    """
+    for drawn in boxes:
+        plane = mask_of_boxes(drawn, height, width)
+        other = plane if other is None else combine(plane, other, "union")
+    if mask is None and other is None:
+        raise ValueError(
+            "There is nothing to combine: connect mask, other or boxes, or write a box."
+        )
+    empty = torch.zeros(1, height, width)
+    result = combine(empty, other if mask is None else mask, "union")
+    if mask is not None and other is not None:
+        result = combine(result, other, operation)
+    return result
+
+
 def grow_by_size(mask: Tensor, percent: float) -> Tensor:
     """Grow each object of a mask [B, H, W] by `percent` of its own size; below 0 it shrinks.
 

@@ -117,19 +117,11 @@ class PromptMask:
         return json.dumps([[one.facts() for one in each] for each in self.candidates], indent=2)
 
 
-def split_phrases(text: str) -> list[str]:
-    """The things that a text names, separated by commas, semicolons or "and".
-
-    Raises ValueError where it names nothing.
-    """
-    return list(weighted_phrases(text))
-
-
 def weighted_phrases(text: str) -> dict[str, float]:
     """The things that a text names and the weight of each, as in "jacket:1.0, scarf:0.5".
 
-    A thing without a weight has 1. Raises ValueError where the text names nothing, and for a weight
-    that is no number in 0..1.
+    Things are separated by commas, semicolons or "and". A thing without a weight has 1. Raises
+    ValueError where the text names nothing, and for a weight that is not a number in 0..1.
     """
     phrases: dict[str, float] = {}
     for part in re.split(r"[,;\n]|\.(?!\d)|\band\b", text, flags=re.I):

@@ -8,7 +8,6 @@ from visage.techniques.prompt_mask import (
     mask_of_segments,
     mask_of_words,
     named_parts,
-    split_phrases,
     weighed,
     weighted_phrases,
 )
@@ -40,12 +39,12 @@ def picture():
     ],
 )
 def test_things_are_told_apart(text, phrases):
-    assert split_phrases(text) == phrases
+    assert list(weighted_phrases(text)) == phrases
 
 
 def test_no_words_are_refused():
     with pytest.raises(ValueError, match="Name what to mask"):
-        split_phrases(" , ")
+        weighted_phrases(" , ")
 
 
 @pytest.mark.parametrize(
