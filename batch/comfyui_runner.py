@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import shutil
 import subprocess
@@ -16,9 +17,10 @@ from typing import Any
 
 from ..engines.comfyui.location import find_comfyui
 from ..headless.client import ComfyClient, ComfyServer, ServerLost
+from ..headless.results import saved_files
 from ..headless.server import free_port, start_comfyui, stop_comfyui, wait_until_ready
 from ..headless.validation import problems
-from ..headless.workflow import picture_input, picture_inputs, title_of
+from ..headless.workflow import picture_input, picture_inputs
 from .job import Job
 from .runner import Made, add_file, given_inputs, texts_by_title, with_inputs
 
@@ -61,7 +63,8 @@ class ComfyUIRunner:
             self._start()
             info = ComfyServer(self._url).get("/object_info")
             self._info = info
-            self.prompt, given = self._prepared(job, info)
+            self.prompt = job.prompt(info)
+            given = put_pictures(self.prompt, info, job.files, self._base / "input")
             self._place = picture_input(self.prompt, info, job.into)
             missing = problems(self.prompt, info, frozenset({*given, self._place}))
             if missing:
@@ -108,20 +111,6 @@ class ComfyUIRunner:
                 self._leash.stdin.close()
             self._leash = None
 
-    def _prepared(self, job: Job, info: dict) -> tuple[dict, set[tuple[str, str]]]:
-        """The workflow, and the inputs whose pictures were copied to ComfyUI's input folder."""
-        prompt = job.prompt(info)
-        given = set()
-        for key, name in picture_inputs(prompt, info):
-            named = prompt[key]["inputs"][name]
-            if named in job.files:
-                target = self._base / "input" / GIVEN / Path(named).name
-                target.parent.mkdir(exist_ok=True)
-                target.write_bytes(job.files[named])
-                prompt[key]["inputs"][name] = f"{GIVEN}/{target.name}"
-                given.add((key, name))
-        return prompt, given
-
     def run(self, name: str, picture: bytes, settings: Mapping[str, Any]) -> Made:
         """See `Runner.run`. If ComfyUI dies it is restarted; a picture that kills it repeatedly is
         refused."""
@@ -150,14 +139,9 @@ class ComfyUIRunner:
         async with client:
             outputs = await client.run(prompt, job, timeout=self._job.timeout)
             files: dict[str, bytes] = {}
-            kinds = ("output", "temp") if self._job.previews else ("output",)
-            for node in filter(outputs.get, prompt):
-                made = [thing for things in outputs[node].values() for thing in things]
-                for saved in made:
-                    if isinstance(saved, dict) and saved.get("type") in kinds:
-                        data = await client.download(saved)
-                        suffix = Path(saved["filename"]).suffix
-                        add_file(files, title_of(prompt, node), suffix, data)
+            previews = self._job.previews
+            async for ending, data in saved_files(prompt, outputs, client.download, previews):
+                add_file(files, ending, data)
             await client.forget(job)
         self._clean(outputs)
         texts = {key: shown["text"] for key, shown in outputs.items() if shown.get("text")}
@@ -187,6 +171,27 @@ class ComfyUIRunner:
         self._release()
         self._loop.close()
         shutil.rmtree(self._base, ignore_errors=True)
+
+
+def put_pictures(
+    prompt: dict, object_info: dict, files: Mapping[str, bytes], inputs: Path
+) -> set[tuple[str, str]]:
+    """Write the pictures that a workflow names into ComfyUI's input folder and name them there.
+
+    `files` holds their contents by name. Returns the inputs that were changed in `prompt`.
+    """
+    given = set()
+    for key, name in picture_inputs(prompt, object_info):
+        named = prompt[key]["inputs"][name]
+        if named in files:
+            # In a folder by the contents, because pictures of several folders may share a name.
+            folder = f"{GIVEN}/{hashlib.sha256(files[named]).hexdigest()[:16]}"
+            target = inputs / folder / Path(named).name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(files[named])
+            prompt[key]["inputs"][name] = f"{folder}/{target.name}"
+            given.add((key, name))
+    return given
 
 
 class _Private(ComfyClient):

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..headless.canvas import is_canvas_form, to_api_form
-from ..headless.preparation import SAMPLES
-from ..headless.workflow import set_input
+from ..headless.canvas import is_canvas_form
+from ..headless.preparation import local_picture
+from ..headless.workflow import as_prompt, open_workflow, set_input
 from ..models.picture_folder import PICTURES
 
 if TYPE_CHECKING:
@@ -43,43 +43,29 @@ class Job:
     @classmethod
     def read(cls, path: Path, settings: tuple[str, ...] = (), **choices: Any) -> Job:
         """Make a job from a workflow's file. Raises FileNotFoundError or ValueError."""
-        if not path.is_file():
-            raise FileNotFoundError(f"There is no workflow at {path}.")
-        try:
-            workflow = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{path} is not JSON: {error}") from error
-        nodes = workflow.values() if isinstance(workflow, dict) else []
-        api_form = nodes and all(isinstance(node, dict) and "class_type" in node for node in nodes)
-        if not api_form and not (isinstance(workflow, dict) and is_canvas_form(workflow)):
-            raise ValueError(
-                f"{path} is no ComfyUI workflow: neither the canvas form (Save) nor the API form "
-                "(Export (API))."
-            )
-        if choices.get("engine") == "diffusers" and not api_form:
+        workflow = open_workflow(path)
+        if choices.get("engine") == "diffusers" and is_canvas_form(workflow):
             raise ValueError(
                 f"{path} is in canvas form, which only ComfyUI can read: export the API form, or "
                 "use --engine comfyui."
             )
         values = [*_texts(workflow), *(setting.partition("=")[2] for setting in settings)]
-        files = {}
-        for name in values:
-            found = _local_picture(name, path.parent)
-            if found:
-                files[name] = found.read_bytes()
+        files = {
+            name: found.read_bytes()
+            for name in filter(_may_name_a_picture, values)
+            if (found := local_picture(name, path.parent))
+        }
         return cls(workflow, settings=settings, files=files, **choices)
 
     def prompt(self, object_info: dict) -> dict:
         """The workflow in API form, with the settings applied.
 
-        Raises ValueError for a setting that the workflow does not have.
+        Raises ValueError for a setting that the workflow does not have, and as `as_prompt`.
         """
-        workflow = json.loads(json.dumps(self.workflow))
-        if is_canvas_form(workflow):
-            workflow = to_api_form(workflow, object_info)
+        prompt = as_prompt(self.workflow, object_info)
         for setting in self.settings:
-            set_input(workflow, setting, object_info)
-        return workflow
+            set_input(prompt, setting, object_info)
+        return prompt
 
     def start(self) -> Runner:
         """Start the engine and load its models. Raises ValueError or FileNotFoundError."""
@@ -124,8 +110,5 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(part)
 
 
-def _local_picture(name: str, beside: Path) -> Path | None:
-    if len(name) > 400 or Path(name).suffix.lower() not in PICTURES:
-        return None
-    places = (Path(name), beside / name, SAMPLES / name)
-    return next((path for path in places if path.is_file()), None)
+def _may_name_a_picture(text: str) -> bool:
+    return len(text) <= 400 and Path(text).suffix.lower() in PICTURES

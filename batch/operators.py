@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from ..diffusion.latent import to_latent_size
-from ..diffusion.sampling import add_noise, masked, sample_euler, seeded_noise
+from ..diffusion.sampling import sample
 from ..models import registry
+from ..models.face_classes import chosen_parts
 from ..models.face_edit import read_face_edit
 from ..models.face_parser import FaceParser, load_face_parser
 from ..models.model_kinds import KINDS
@@ -106,10 +107,6 @@ class ModelFolders:
             return registry.locate(kind, name, None)  # type: ignore[arg-type]
         return self.file(KINDS[kind].folder, name)
 
-    def below(self, folder: str, name: str) -> Path:
-        """The path that a folder of that name has or would have."""
-        return (self.folder or Path("/nowhere")) / folder / name
-
     def file(self, folder: str, name: str) -> Path:
         """The path of a file in one of the folders. Raises FileNotFoundError."""
         if self.folder is None:
@@ -139,9 +136,8 @@ def _face_mask(
     image, parser: FaceParser, faces: str, face_index: int, edges: str, fill_holes: bool,
     largest_component: bool, no_face: str, parts: Parts = "face",
 ):  # fmt: skip
-    chosen = [part.strip() for part in parts.split(",")] if isinstance(parts, str) else parts
     result = face_mask(
-        image, parser, chosen or ["face"], which=faces, index=face_index, soft=edges == "soft",
+        image, parser, chosen_parts(parts), which=faces, index=face_index, soft=edges == "soft",
         fill_holes=fill_holes, largest_component=largest_component,
         no_face=no_face.removesuffix(" mask"),
     )  # fmt: skip
@@ -205,18 +201,14 @@ def _sample(
             f"{scheduler}: use --engine comfyui"
         )
     latent = latent_image.samples * model.latent_scale
-    noise = seeded_noise(latent, seed)
     concat = positive.concat
     if concat is None:
         from ..engines.diffusers.branches import blank_condition
 
         concat = blank_condition(model, latent.shape)
     denoiser = model.denoiser(positive.embedding, negative.embedding, cfg, concat)
-    if latent_image.noise_mask is not None:
-        denoiser = masked(denoiser, latent, noise, latent_image.noise_mask.to(latent.device))
-    sigmas = model.sigmas(scheduler, steps, denoise).to(latent.device)
-    start = add_noise(latent, noise, sigmas[0], model.sigma_max)
-    result = sample_euler(denoiser, start, sigmas)
+    sigmas = model.sigmas(scheduler, steps, denoise)
+    result = sample(denoiser, latent, seed, sigmas, model.sigma_max, latent_image.noise_mask)
     return (replace(latent_image, samples=result / model.latent_scale),)
 
 

@@ -195,8 +195,8 @@ def _schema(pyarrow: Any) -> Any:
     )
 
 
-def claim(store: Store, job: dict[str, Any]) -> bool:
-    """Mark an output folder as this job's; return whether it was already.
+def claim(store: Store, job: dict[str, Any]) -> None:
+    """Mark an output folder as this job's, unless it is already.
 
     Raises ValueError for a folder that holds another job's results or anything else.
     """
@@ -208,10 +208,9 @@ def claim(store: Store, job: dict[str, Any]) -> bool:
                 f"{store} holds the results of another batch ({', '.join(changed)} differ). Give "
                 "another folder with --out, or the same command as before to continue that one."
             )
-        return True
+        return
     if not store.is_empty():
         raise ValueError(
             f"{store} is not empty, and no batch has written it: name a new folder with --out."
         )
     store.write(JOB, json.dumps(job, indent=2, sort_keys=True).encode())
-    return False

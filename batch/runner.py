@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Protocol
 
+from ..headless.results import ending_of
 from ..headless.workflow import picture_input, set_input, title_of
-from .job import Job
+from .job import ENGINES, Job
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,12 @@ class Runner(Protocol):
 
 
 def make_runner(job: Job) -> Runner:
-    """Make the runner of a job's engine. Raises ValueError or FileNotFoundError if it fails."""
+    """Make the runner of a job's engine.
+
+    Raises ValueError for an unknown engine, and ValueError or FileNotFoundError if it fails.
+    """
+    if job.engine not in ENGINES:
+        raise ValueError(f"there is no engine {job.engine!r}; there are {', '.join(ENGINES)}")
     if job.engine == "diffusers":
         return DiffusersRunner(job)
     from .comfyui_runner import ComfyUIRunner
@@ -83,7 +88,8 @@ class DiffusersRunner:
         for saved in groups:
             for key, images in saved.items():
                 for image in images:
-                    add_file(files, title_of(used, key), ".png", write_png(image, used))
+                    ending = ending_of(title_of(used, key), ".png")
+                    add_file(files, ending, write_png(image, used))
         return Made(files, texts_by_title(used, results.texts))
 
     def close(self) -> None:
@@ -121,13 +127,13 @@ def with_inputs(prompt: dict, given: Mapping[str, Mapping[str, Any]]) -> dict:
     }
 
 
-def add_file(files: dict[str, bytes], title: str, suffix: str, data: bytes) -> None:
-    """Add a file under the name ending that `visage queue` would give it."""
-    title = re.sub(r"[^\w.-]+", "_", title)
-    number, name = 1, f"_{title}{suffix}"
+def add_file(files: dict[str, bytes], ending: str, data: bytes) -> None:
+    """Add a file by the end of its name; where that is taken a number is added, as by
+    `headless.results.keep`."""
+    number, name, wanted = 1, ending, PurePath(ending)
     while name in files:
         number += 1
-        name = f"_{title}-{number}{suffix}"
+        name = wanted.with_stem(f"{wanted.stem}-{number}").name
     files[name] = data
 
 

@@ -10,37 +10,24 @@ import torch
 from torch import Tensor
 
 from ..models import registry
-from ..models.analyzer_pack import load_pack
-from ..models.face_analyzer import starter_analyzer
-from ..models.face_parser import load_face_parser
-from ..models.model_kinds import KINDS
+from ..models.analyzer_choice import AUTO, STARTER, explain
 from ..models.starter_files import starter_file
 from ..models.vgg19 import load_vgg19
-from ..techniques.cascade_faces import cascade_analyzer
 from ..techniques.face_choice import ChosenFaces, reference_embedding
 from ..techniques.face_overlay import draw_faces
-from ..techniques.identity_score import (
-    as_json,
-    describe,
-    draw_identity,
-    identity_scores,
-    is_accepted,
-    mean_score,
-)
+from ..techniques.identity_score import report_identity
 from ..techniques.latent_adain import latent_adain
 from ..techniques.latent_masks import cell_mask
 from ..techniques.query_preserving import QueryPreserving
 from ..techniques.restyling import transfer_latents
 from ..techniques.shapes import as_image, as_mask, match_batch, split_alpha
-from ..techniques.style_score import StyleJudge, gram_matrices, style_score
+from ..techniques.style_score import StyleJudge, gram_matrices, score_styles
 from ..techniques.tradeoff import add_run, as_csv, make_run
 from ..techniques.tradeoff import as_json as curve_as_json
 from ..techniques.tradeoff_plot import draw_tradeoff
+from .analyzers import find_analyzer
 from .graph import Operator, Shown
 from .operators import Latent, ModelFolders, Text
-
-CASCADE = "cascade (no file, finds faces only)"
-OWN_THRESHOLD = -1.0
 
 
 def style_operators(models: ModelFolders) -> dict[str, Operator]:
@@ -50,12 +37,15 @@ def style_operators(models: ModelFolders) -> dict[str, Operator]:
         analyzer: str, order: str, face_index: int, smallest: int, largest: int, reference=None,
         image=None,
     ):  # fmt: skip
-        loaded = _analyzer(analyzer, models)
+        loaded, taken = find_analyzer(analyzer, models.folder)
         person = None
         if reference is not None:
             person = reference_embedding(split_alpha(as_image(reference, "reference"))[0], loaded)
         chosen = ChosenFaces(loaded, order, face_index, smallest, largest, person)
-        return chosen, None if image is None else _overlay(image, chosen)
+        said = ()
+        if analyzer == AUTO:
+            said = (explain(STARTER if taken == registry.BUILT_IN else taken),)
+        return Shown((chosen, None if image is None else _overlay(image, chosen)), texts=said)
 
     def score_style(result, style, features: str, original=None, clip_vision=None):
         pictures, styles = (
@@ -67,7 +57,9 @@ def style_operators(models: ModelFolders) -> dict[str, Operator]:
         if original is not None:
             before = split_alpha(as_image(original, "original"))[0]
             before, pictures = match_batch(before, pictures, "original", "result")
-        return _style_scores(judge, pictures, before)
+        scores = score_styles(pictures, judge, before)
+        report = "\n".join(scores.lines)
+        return Shown((scores.style, scores.colour, report), texts=(report,))
 
     return {
         "VisageLoadFaceAnalyzer": Operator(load_analyzer),
@@ -77,19 +69,6 @@ def style_operators(models: ModelFolders) -> dict[str, Operator]:
         "VisageStyleTransfer": Operator(_style_transfer),
         "VisageTradeoff": Operator(_tradeoff, ends=True),
     }
-
-
-def _analyzer(name: str, models: ModelFolders) -> Any:
-    if name == registry.BUILT_IN:
-        return starter_analyzer()
-    if name == CASCADE:
-        return cascade_analyzer(load_face_parser(starter_file("face_parser")))
-    for kind in ("face_analyzer", "insightface"):
-        folder = models.below(KINDS[kind].folder, name)
-        files = sorted(folder.glob("*.onnx")) if folder.is_dir() else []
-        if files:
-            return load_pack(files)
-    raise FileNotFoundError(f"there are no face-analysis files {name!r} below {models.folder}")
 
 
 def _overlay(image: Tensor, faces: ChosenFaces) -> Tensor:
@@ -103,20 +82,13 @@ def _overlay(image: Tensor, faces: ChosenFaces) -> Tensor:
 
 def _score_identity(original, result, faces, accept_from: float, no_face: str):
     before = split_alpha(as_image(original, "original"))[0]
-    after = as_image(result, "result")
-    before, after = match_batch(before, after, "original", "result")
-    pictures = identity_scores(before, split_alpha(after)[0], faces)
-    limit = accept_from
-    if limit == OWN_THRESHOLD and faces.thresholds:
-        limit = faces.thresholds.same
-    good = [is_accepted(number, p, limit, no_face) for number, p in enumerate(pictures)]
-    overlay = [draw_identity(*trio) for trio in zip(before, after[..., :3], pictures, strict=True)]
-    report = describe(pictures, faces)
+    before, after = match_batch(before, as_image(result, "result"), "original", "result")
+    judged = report_identity(before, split_alpha(after)[0], faces, accept_from, no_face)
+    good = torch.tensor(judged.accepted)
     outputs = (
-        mean_score(pictures), report, after[torch.tensor(good)], after[~torch.tensor(good)],
-        torch.stack(overlay), as_json(pictures, good, faces),
+        judged.score, judged.text, after[good], after[~good], judged.overlay, judged.json,
     )  # fmt: skip
-    return Shown(outputs, texts=(report,))
+    return Shown(outputs, texts=(judged.text,))
 
 
 def _extractor(features: str, clip_vision: Any, models: ModelFolders) -> Callable:
@@ -133,20 +105,6 @@ def load_encoder() -> Any:
     from ..engines.image_encoder import ImageEncoder
 
     return ImageEncoder.load(starter_file("image_encoder").parent)
-
-
-def _style_scores(judge: StyleJudge, pictures: Tensor, before: Tensor | None) -> Shown:
-    lines, scores, colours = [], [], []
-    for number, picture in enumerate(pictures):
-        distance, colour = judge.distances(picture)
-        start = None if before is None else judge.distances(before[number])
-        scores.append(style_score(distance, start[0] if start else None))
-        colours.append(colour)
-        was = f" (the original's: {start[1]:.1f})" if start else ""
-        lines.append(f"picture {number}: style {scores[-1]:.3f}, colour distance {colour:.1f}{was}")
-    report = "\n".join(lines)
-    mean = sum(scores) / len(scores), sum(colours) / len(colours)
-    return Shown((*mean, report), texts=(report,))
 
 
 def _latent_adain(

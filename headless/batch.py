@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import itertools
 import json
-import os
-import re
 import uuid
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Coroutine, Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from .client import ComfyClient, ServerLost
 from .file_names import date_files
 from .manifest import Entry, Manifest
 from .pictures import as_uploaded
+from .results import keep, saved_files
 from .workflow import WorkflowError, title_of
 
 # Items queued on a server at a time, so that it is busy while results and pictures are transferred.
@@ -89,7 +87,7 @@ def run_batch(
 
     A failed item is reported and the batch continues. Items that `out` already holds, made from the
     same workflow and pictures, are skipped. `canvas_of(prompt)` returns the canvas form to write
-    into an item's files, or None.
+    into an item's files, or None. Raises OSError when the state of the batch cannot be noted.
     """
     out.mkdir(parents=True, exist_ok=True)
     batch = _Batch(prompt, items, urls, Manifest(out), settings, listener, canvas_of)
@@ -120,10 +118,10 @@ class _Batch:
             self._plan(item)
 
     def _plan(self, item: Item) -> None:
-        item.key = _key(self.prompt, item)
+        item.key = _key(self.prompt, item, self.settings.previews)
         earlier = self.manifest.find(item.name, item.key)
         if earlier and earlier.state == "done":
-            self._finish(item, earlier, skipped=True)
+            self._tell(item, earlier, skipped=True)
             return
         self.unfinished += 1
         if earlier and earlier.state == "queued" and earlier.server in self.left_with:
@@ -134,14 +132,15 @@ class _Batch:
     async def run(self) -> None:
         if not self.unfinished:
             return
-        work = asyncio.gather(*(self._serve(url) for url in self.left_with))
+        work = asyncio.ensure_future(_together(self._serve(url) for url in self.left_with))
         finished = asyncio.ensure_future(self.all_finished.wait())
         try:
             await asyncio.wait({work, finished}, return_when=asyncio.FIRST_COMPLETED)
             if work.done():
                 await work
                 while not self.todo.empty():
-                    self._fail(self.todo.get_nowait(), "no server was left to run it")
+                    item = self.todo.get_nowait()
+                    self._finish(item, _failed(item, "no server was left to run it"))
         finally:
             finished.cancel()
             work.cancel()
@@ -150,7 +149,7 @@ class _Batch:
     async def _serve(self, url: str) -> None:
         """Run items on one server until that server is given up."""
         async with ComfyClient(url) as client:
-            await asyncio.gather(*(self._work(client, url) for _ in range(AT_ONCE)))
+            await _together(self._work(client, url) for _ in range(AT_ONCE))
 
     async def _work(self, client: ComfyClient, url: str) -> None:
         left = self.left_with[url]
@@ -158,7 +157,7 @@ class _Batch:
         while True:
             item = left.popleft() if left else await self.todo.get()
             try:
-                self._finish(item, await self._run(client, url, item))
+                entry = await self._run(client, url, item)
             except ServerLost as lost:
                 self._try_again(item, lost)
                 if not await client.wait_until_ready(patience):
@@ -166,8 +165,10 @@ class _Batch:
                     while left:
                         self.todo.put_nowait(left.popleft())
                     return
+                continue
             except (WorkflowError, OSError) as error:
-                self._fail(item, str(error))
+                entry = _failed(item, str(error))
+            self._finish(item, entry)
 
     async def _run(self, client: ComfyClient, url: str, item: Item) -> Entry:
         """Run one item on a server, or await the run that the server already has."""
@@ -196,6 +197,7 @@ class _Batch:
                 prompt, entry.job, progress, self.settings.timeout, self.canvas_of(prompt)
             )
         except asyncio.CancelledError:
+            # Where this cannot be noted, the next run takes the job for queued: it stays so.
             self.manifest.note(replace(entry, state="failed", error="stopped"))
             await client.withdraw(entry.job)
             raise
@@ -216,31 +218,24 @@ class _Batch:
 
     async def _fetch(self, client: ComfyClient, item: Item, outputs: dict) -> dict[str, int]:
         """Download the results of a job; return the size of each file by its name."""
-        kinds = ("output", "temp") if self.settings.previews else ("output",)
         files: dict[str, int] = {}
-        for node in filter(outputs.get, self.prompt):
-            made = [thing for things in outputs[node].values() for thing in things]
-            for saved in made:
-                if not isinstance(saved, dict) or saved.get("type") not in kinds:
-                    continue
-                data = await client.download(saved)
-                title = re.sub(r"[^\w.-]+", "_", title_of(self.prompt, node)).strip("_.")
-                name = f"{item.name}_{title}{Path(saved['filename']).suffix}"
-                files[keep(data, self.manifest.folder, name, files)] = len(data)
+        previews = self.settings.previews
+        async for ending, data in saved_files(self.prompt, outputs, client.download, previews):
+            name = keep(data, self.manifest.folder, item.name + ending, files)
+            files[name] = len(data)
         return files
 
-    def _finish(self, item: Item, entry: Entry, skipped: bool = False) -> None:
-        self.entries[id(item)] = entry
-        self.listener.finished(entry, skipped)
-        if skipped:
-            return
+    def _finish(self, item: Item, entry: Entry) -> None:
+        # Noted first: what was announced must be found by the next run.
         self.manifest.note(entry)
+        self._tell(item, entry)
         self.unfinished -= 1
         if not self.unfinished:
             self.all_finished.set()
 
-    def _fail(self, item: Item, reason: str) -> None:
-        self._finish(item, Entry(item.name, item.key, "failed", error=reason))
+    def _tell(self, item: Item, entry: Entry, skipped: bool = False) -> None:
+        self.entries[id(item)] = entry
+        self.listener.finished(entry, skipped)
 
     def _try_again(self, item: Item, lost: ServerLost) -> None:
         """Put an item whose server was lost back in the queue; after too many losses it fails."""
@@ -249,52 +244,32 @@ class _Batch:
             self.listener.warn(f"{item.name}: {lost}; trying again")
             self.todo.put_nowait(item)
         else:
-            self._fail(item, f"{lost}; given up, because its server was lost again and again")
+            reason = f"{lost}; given up, because its server was lost again and again"
+            self._finish(item, _failed(item, reason))
 
 
-def keep(data: bytes, folder: Path, name: str, taken: Collection[str] = ()) -> str:
-    """Write a file whole or not at all, and never over another; return its name in `folder`.
+def _failed(item: Item, reason: str) -> Entry:
+    return Entry(item.name, item.key, "failed", error=reason)
 
-    If the name is in use, `-2`, `-3` ... is appended, unless that file holds the same bytes and is
-    not in `taken`: then a run wrote it just before it was killed.
-    """
-    wanted = folder / name
-    wanted.parent.mkdir(parents=True, exist_ok=True)
-    part = wanted.with_name(f".{wanted.name}.part")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+
+async def _together(parts: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run coroutines at once. If one fails, the others are cancelled, and end before it raises."""
+    tasks = [asyncio.ensure_future(part) for part in parts]
     try:
-        for number in itertools.count(1):
-            path = wanted if number == 1 else wanted.with_stem(f"{wanted.stem}-{number}")
-            free = path.relative_to(folder).as_posix()
-            if free in taken:
-                continue
-            if path.exists():
-                if path.read_bytes() == data:
-                    return free
-                continue
-            _move_to_free_name(part, path)
-            return free
+        await asyncio.gather(*tasks)
     finally:
-        part.unlink(missing_ok=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _move_to_free_name(part: Path, path: Path) -> None:
-    try:
-        os.link(part, path)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links
-        os.rename(part, path)
-
-
-def _key(prompt: dict, item: Item) -> str:
-    """A hash of all that the result depends on: the workflow and the contents of its files."""
+def _key(prompt: dict, item: Item, previews: bool) -> str:
+    """A hash of all that the result depends on: the workflow, the contents of its files, and
+    whether previews are fetched."""
     contents = {
         f"{node}.{name}": hashlib.sha256(path.read_bytes()).hexdigest()
         for (node, name), path in item.files.items()
     }
-    whole = json.dumps([prompt, contents], sort_keys=True)
+    # Not named where they are not fetched, so that the keys of earlier manifests stay valid.
+    whole = json.dumps([prompt, contents, *(["previews"] if previews else [])], sort_keys=True)
     return hashlib.sha256(whole.encode()).hexdigest()[:32]

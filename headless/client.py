@@ -74,14 +74,14 @@ class ComfyClient:
 
     async def get(self, route: str) -> Any:
         """The JSON answer of a GET route such as `/object_info`."""
-        return json.loads(await self._call("GET", route))
+        return await self._ask("GET", route)
 
     async def upload(self, data: bytes, name: str, subfolder: str = "") -> str:
         """Put a picture into the server's input folder; returns the name the server gave it."""
         form = aiohttp.FormData()
         form.add_field("image", data, filename=name)
         form.add_field("subfolder", subfolder)
-        answer = json.loads(await self._call("POST", "/upload/image", data=form))
+        answer = await self._ask("POST", "/upload/image", data=form)
         return "/".join(part for part in (answer["subfolder"], answer["name"]) if part)
 
     async def download(self, saved: dict) -> bytes:
@@ -153,7 +153,7 @@ class ComfyClient:
         request: dict[str, Any] = {"prompt": prompt, "client_id": job, "prompt_id": job}
         if canvas is not None:
             request["extra_data"] = {"extra_pnginfo": {"workflow": canvas}}
-        answer = json.loads(await self._call("POST", "/prompt", json=request, refused=True))
+        answer = await self._ask("POST", "/prompt", json=request, refused=True)
         if "prompt_id" not in answer or answer.get("node_errors"):
             # If only one branch has errors, the server queues the others.
             if "prompt_id" in answer:
@@ -214,6 +214,14 @@ class ComfyClient:
         if any(entry[1] == job for entry in queue["queue_pending"]):
             return JobState.WAITING, {}
         return JobState.UNKNOWN, {}
+
+    async def _ask(self, method: str, route: str, **options: Any) -> Any:
+        """The JSON answer of a route, with the options of `_call`."""
+        body = await self._call(method, route, **options)
+        try:
+            return json.loads(body)
+        except ValueError:
+            raise WorkflowError(f"{self.url}{route} answered no JSON: is it ComfyUI?") from None
 
     async def _call(self, method: str, route: str, refused: bool = False, **options: Any) -> bytes:
         """The body of an answer; with `refused` also of an answer with status 400."""

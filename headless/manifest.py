@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -70,12 +71,24 @@ class Manifest:
         return entry
 
     def note(self, entry: Entry) -> None:
-        """Add an entry and flush it to the disk."""
+        """Add an entry and flush it to the disk.
+
+        Raises OSError, naming the file, if that fails; the file is then as it was.
+        """
+        line = json.dumps(asdict(entry), ensure_ascii=False).encode() + b"\n"
+        size = self.path.stat().st_size if self.path.exists() else 0
+        try:
+            with self.path.open("ab") as file:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            # Otherwise the next entry would be on the same line as the part that was written.
+            with suppress(OSError):
+                os.truncate(self.path, size)
+            reason = f"the batch cannot note its state here: {error.strerror or error}"
+            raise OSError(error.errno, reason, str(self.path)) from error
         self._entries[entry.item, entry.key] = entry
-        with self.path.open("ab") as file:
-            file.write(json.dumps(asdict(entry), ensure_ascii=False).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
 
     def _is_there(self, file: tuple[str, int]) -> bool:
         path = self.folder / file[0]

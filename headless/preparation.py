@@ -123,7 +123,11 @@ def _local(prompt: dict, place: Place, object_info: dict, beside: Path) -> Path 
     node = prompt[place[0]]
     name = node["inputs"][place[1]]
     options = input_settings(declared_inputs(node, object_info)[place[1]]).get("options", [])
-    if name in options:
-        return None
+    return None if name in options else local_picture(name, beside)
+
+
+def local_picture(name: str, beside: Path) -> Path | None:
+    """The file that a workflow in the folder `beside` names: at that path, in that folder, or among
+    the samples."""
     places = (Path(name), beside / name, SAMPLES / name)
     return next((path for path in places if path.is_file()), None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,20 @@ class WorkflowError(ValueError):
 
 
 def read_workflow(path: Path, object_info: dict) -> dict:
-    """Read a workflow's file in API form; the canvas form is converted by `object_info`.
+    """Read a workflow's file in API form; see `open_workflow` and `as_prompt`.
+
+    Raises FileNotFoundError, or ValueError when the file is no workflow or cannot be converted.
+    """
+    return as_prompt(open_workflow(path), object_info)
+
+
+def as_prompt(workflow: dict, object_info: dict) -> dict:
+    """A copy of a workflow in API form; the canvas form is converted by `object_info`.
 
     Required inputs that an older version of a node did not have get their defaults. Raises
-    FileNotFoundError, or ValueError when the file is no workflow.
+    ValueError for a canvas that cannot be converted.
     """
-    workflow = open_workflow(path)
+    workflow = deepcopy(workflow)
     if is_canvas_form(workflow):
         return to_api_form(workflow, object_info)
     _fill_defaults(workflow, object_info)
@@ -44,7 +53,10 @@ def _fill_defaults(prompt: dict, object_info: dict) -> None:
 
 
 def open_workflow(path: Path) -> dict:
-    """Read a workflow's file in the form that it has. Raises as `read_workflow`."""
+    """Read a workflow's file in the form that it has.
+
+    Raises FileNotFoundError, or ValueError when the file is no workflow.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"There is no workflow at {path}.{_meant(path)}")
     try:

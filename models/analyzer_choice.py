@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from .analyzer_pack import pack_kinds
 from .dlib_faces import dlib_files
+from .registry import BUILT_IN
 
 AUTO = "auto (the best that is installed)"
+CASCADE = "cascade (no file, finds faces only)"
 DLIB = "dlib"
 STARTER = "starter"
 
@@ -27,6 +29,14 @@ def best_analyzer(packs: Mapping[str, list[Path]]) -> str:
     if dlib_files() is not None:
         return DLIB
     return by_kind.get("dlib") or by_kind.get("sface") or STARTER
+
+
+def resolve(analyzer: str, packs: Callable[[], Mapping[str, list[Path]]]) -> str:
+    """The analyzer that AUTO means, as a widget names it; any other name is returned unchanged."""
+    if analyzer != AUTO:
+        return analyzer
+    chosen = best_analyzer(packs())
+    return BUILT_IN if chosen == STARTER else chosen
 
 
 def _kinds(files: list[Path]) -> set[str]:

@@ -78,6 +78,9 @@ COLOURS: dict[str, tuple[int, int, int]] = {
 
 CHOICES: tuple[str, ...] = tuple(dict.fromkeys((*PRESETS, *CLASSES[1:])))
 """What a user may choose: presets, then single parts, each name once."""
+DEFAULT_PARTS = ["face"]
+SEPARATOR = ", "
+"""Joins the choices where they are one text."""
 
 
 def class_index(name: str) -> int:
@@ -88,6 +91,14 @@ def class_index(name: str) -> int:
     if name not in CLASSES:
         raise ValueError(f"Unknown face class {name!r}. Known: {', '.join(CLASSES)}.")
     return CLASSES.index(name)
+
+
+def chosen_parts(parts: list[str] | str | dict | None) -> list[str]:
+    """The names in a list or in a text; a new node on the canvas has chosen nothing yet."""
+    if isinstance(parts, dict):  # a list in the API form
+        parts = parts.get("__value__")
+    names = parts.split(SEPARATOR.strip()) if isinstance(parts, str) else parts or []
+    return [name.strip() for name in names if name.strip()] or list(DEFAULT_PARTS)
 
 
 def expand_parts(names: Iterable[str]) -> frozenset[str]:

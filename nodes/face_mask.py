@@ -9,15 +9,21 @@ from ..engines.comfyui.memory import fingerprint, kept
 from ..engines.comfyui.messages import tell_without_face
 from ..engines.comfyui.progress import Progress
 from ..models import registry
-from ..models.face_classes import CHOICES, COLOURS, PRESETS, expand_parts
+from ..models.face_classes import (
+    CHOICES,
+    COLOURS,
+    DEFAULT_PARTS,
+    PRESETS,
+    SEPARATOR,
+    chosen_parts,
+    expand_parts,
+)
 from ..models.face_parser import FaceParser, load_face_parser
 from ..models.user_input import passes, require_choice
 from ..techniques.face_mask import face_mask
 from .menu import menu
 from .sockets import FaceParserSocket
 
-DEFAULT_PARTS = ["face"]
-SEPARATOR = ", "
 EDGES = ["binary", "soft"]
 
 
@@ -232,14 +238,6 @@ class VisageFaceMask(io.ComfyNode):
             tell_without_face(cls.hidden.unique_id, result.boxes, no_face)
         fraction = sum(result.area_share) / len(result.area_share)
         return io.NodeOutput(result.mask, result.overlay, result.boxes, fraction, result.labels)
-
-
-def chosen_parts(parts: list[str] | str | dict | None) -> list[str]:
-    """The names in a list or in a text; a new node on the canvas has chosen nothing yet."""
-    if isinstance(parts, dict):  # a list in the API form
-        parts = parts.get("__value__")
-    names = parts.split(SEPARATOR.strip()) if isinstance(parts, str) else parts or []
-    return [name.strip() for name in names if name.strip()] or DEFAULT_PARTS
 
 
 NODES = [VisageLoadFaceParser, VisageFaceMask]

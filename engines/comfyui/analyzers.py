@@ -10,7 +10,7 @@ from pathlib import Path
 import folder_paths
 
 from ...models import registry
-from ...models.analyzer_choice import AUTO, DLIB, STARTER, best_analyzer
+from ...models.analyzer_choice import AUTO, CASCADE, DLIB, resolve
 from ...models.analyzer_pack import load_pack
 from ...models.dlib_faces import HOW_TO_GET, dlib_analyzer, dlib_files
 from ...models.face_analyzer import FaceAnalyzer, starter_analyzer
@@ -20,7 +20,6 @@ from ...models.starter_files import starter_file
 from ...techniques.cascade_faces import cascade_analyzer
 from .memory import ModelCache, fingerprint, kept, managed
 
-CASCADE = "cascade (no file, finds faces only)"
 MAX_ANALYZERS = 4
 
 _analyzers = ModelCache(MAX_ANALYZERS)
@@ -35,10 +34,7 @@ def analyzer_options() -> list[str]:
 
 def resolve_analyzer(analyzer: str) -> str:
     """The analyzer that AUTO means; any other name is returned unchanged."""
-    if analyzer != AUTO:
-        return analyzer
-    chosen = best_analyzer(registry.analyzer_packs(folder_paths))
-    return registry.BUILT_IN if chosen == STARTER else chosen
+    return resolve(analyzer, lambda: registry.analyzer_packs(folder_paths))
 
 
 def analyzer_fingerprint(analyzer: str) -> str:

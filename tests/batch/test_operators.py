@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from visage.batch.operators import ModelFolders, all_operators
 
 SCHEMAS = json.loads((Path(__file__).parents[1] / "nodes" / "schema_snapshot.json").read_text())
@@ -21,6 +22,29 @@ def test_inputs_and_their_needs_are_the_nodes_own(kind):
             default = parameter.default
             assert default is not parameter.empty
             assert default == schema[name].get("default")
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("", ["face"]),
+        ("face, ", ["face"]),
+        (["skin ", ""], ["skin"]),
+        ("skin,hair", ["skin", "hair"]),
+    ],
+)
+def test_parts_of_a_face_are_read_as_by_the_node(monkeypatch, given, taken):
+    class Marked(Exception):
+        pass
+
+    def mark(image, parser, parts, **_):
+        raise Marked(parts)
+
+    monkeypatch.setattr("visage.batch.operators.face_mask", mark)
+    settings = ("all", 0, "soft", True, False, "empty mask")
+    with pytest.raises(Marked) as caught:
+        OPERATORS["VisageFaceMask"].run(torch.zeros(1, 8, 8, 3), None, *settings, parts=given)
+    assert caught.value.args == (taken,)
 
 
 def test_a_models_own_size_is_asked_of_the_model():

@@ -9,7 +9,9 @@ import skimage.data
 import visage
 from PIL import Image
 from visage.batch.job import Job
-from visage.batch.runner import numbers_in
+from visage.batch.runner import add_file, numbers_in
+
+from .conftest import node, shrinking
 
 WORKFLOW = Path(visage.__file__).parent / "workflows" / "api" / "face_edit.json"
 QUICK = ("Sampler.steps=2", "Sampler.seed=5")
@@ -70,6 +72,22 @@ def test_names_files_as_the_queue_does_and_puts_the_workflow_in(made, tmp_path):
     prompt = json.loads(Image.open(tmp_path / "x.png").text["prompt"])
     assert prompt["14"]["inputs"]["steps"] == 2
     assert prompt["2"]["inputs"]["image"] == "face.png"
+
+
+def test_names_are_clean_and_nodes_of_one_title_are_numbered(photograph):
+    """As the queue's: without marks at the ends, and with a number before the suffix."""
+    prompt = shrinking()
+    prompt["3"]["_meta"]["title"] = "Result: (final)!"
+    prompt["6"] = node("SaveImage", "(Result: final)", images=["1", 0])
+    made = Job(prompt, engine="diffusers").start().run("face.png", photograph.read_bytes(), {})
+    assert list(made.files) == ["_Result_final.png", "_Result_final-2.png"]
+
+
+def test_a_number_goes_before_the_suffix_and_follows_the_last():
+    files = {}
+    for data in (b"1", b"2", b"3"):
+        add_file(files, "_v1.5.png", data)
+    assert files == {"_v1.5.png": b"1", "_v1.5-2.png": b"2", "_v1.5-3.png": b"3"}
 
 
 def test_one_picture_has_settings_of_its_own(runner, made, photograph):

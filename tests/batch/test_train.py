@@ -45,4 +45,4 @@ def test_says_that_ray_is_not_installed(data, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "ray", None)
     words = ["train", "face-edit", str(data), "--out", str(tmp_path / "out"), "--ray", "2"]
     assert main(words) == 2
-    assert "pip install 'visage[scale]'" in capsys.readouterr().err
+    assert "pip install -e '.[scale]'" in capsys.readouterr().err

@@ -21,6 +21,7 @@ CONDUCTS = [
     "drop the socket",
     "say nothing",
     "answer 500",
+    "answer a page",
     "die",
     "see nobody",
     "take a part",
@@ -121,6 +122,8 @@ class FakeComfyUI:
         for key, inner in prompt.items():
             if inner["inputs"].get("conduct") == "answer 500":
                 return web.Response(status=500)
+            if inner["inputs"].get("conduct") == "answer a page":
+                return web.Response(text="<html>Sign in</html>", content_type="text/html")
             picture = inner["inputs"].get("image")
             if isinstance(picture, str) and not (self.folder / "input" / picture).is_file():
                 error = {"message": "Custom validation failed for node", "details": picture}

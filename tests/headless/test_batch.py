@@ -1,10 +1,12 @@
 """`visage queue` against stand-in servers: results, refusals, and everything that can be killed."""
 
 import json
+import os
 import subprocess
 import sys
 import time
 from io import BytesIO
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ from PIL import Image
 
 pytest.importorskip("aiohttp")
 from visage.cli.main import main
+from visage.headless import manifest
+from visage.headless.batch import Item, _key
 from visage.headless.client import ComfyServer
 from visage.headless.manifest import Entry, shows_nobody
 from visage.headless.pictures import as_uploaded
@@ -64,6 +68,22 @@ class TestOneRun:
         out = tmp_path / "out"
         queue(capsys, workflow(), "--server", shared.url, "--out", out, "--previews")
         assert (out / "work_Look.png").exists()
+
+    def test_previews_are_fetched_by_a_later_run_as_well(self, fake, workflow, tmp_path, capsys):
+        words = (workflow(), "--server", fake.url, "--out", tmp_path / "out")
+        queue(capsys, *words)
+        code, report = queue(capsys, *words, "--previews")
+        assert (code, report["skipped"]) == (0, 0)
+        made = sorted(path.name for path in (tmp_path / "out").glob("*.png"))
+        assert made == ["work_Look.png", "work_Result.png"]
+        for more in ((), ("--previews",)):
+            assert queue(capsys, *words, *more)[1]["skipped"] == 1
+
+    def test_manifests_of_runs_without_previews_stay_valid(self):
+        """Their keys were made when previews had no part in them."""
+        old = "5b071316b6e7c9b36054083f20013557"
+        assert _key({"1": {}}, Item("a"), previews=False) == old
+        assert _key({"1": {}}, Item("a"), previews=True) != old
 
     def test_a_local_picture_is_uploaded(self, shared, workflow, tmp_path, capsys):
         dog = tmp_path / "dog.png"
@@ -218,6 +238,40 @@ class TestFailures:
     def test_without_messages_the_history_tells(self, fake, workflow, tmp_path, capsys, conduct):
         words = (workflow(0.5, conduct), "--server", fake.url, "--out", tmp_path / "out")
         assert queue(capsys, *words)[0] == 0
+
+    def test_an_answer_that_is_no_json_fails_its_item_alone(
+        self, shared, workflow, pictures, tmp_path, capsys
+    ):
+        words = (workflow(0.0, "answer a page"), "--server", shared.url, "--out", tmp_path / "out")
+        code, report = queue(capsys, *words, "--input", pictures(3))
+        assert (code, report["failed"]) == (1, 3)
+        said = f"{shared.url}/prompt answered no JSON: is it ComfyUI?"
+        assert {item["error"] for item in report["items"]} == {said}
+
+    def test_what_cannot_be_noted_is_not_announced_and_ends_the_batch(
+        self, fake, workflow, pictures, tmp_path, capsys, monkeypatch
+    ):
+        out, notes = tmp_path / "out", []
+
+        def has_room_for_two(_) -> None:
+            notes.append(1)
+            if len(notes) > 2:  # both pictures are queued by then
+                raise OSError(28, "No space left on device")
+
+        disk = SimpleNamespace(fsync=has_room_for_two, truncate=os.truncate)
+        words = [workflow(0.4), "--input", pictures(2), "--server", fake.url, "--out", out]
+        with monkeypatch.context() as full:
+            full.setattr(manifest, "os", disk)
+            assert main(["queue", *map(str, words)]) == 2
+        said = capsys.readouterr().err
+        state = out / "visage-queue.jsonl"
+        reason = "the batch cannot note its state here: No space left on device"
+        assert said.endswith(f"\nvisage: {state}: {reason}\n")
+        assert "[1/2]" not in said and "FAILED" not in said and "Traceback" not in said
+        assert len(state.read_text().splitlines()) == 2
+        # What the server had is awaited, not run again.
+        code, report = queue(capsys, *words)
+        assert (code, report["done"], len(fake.runs())) == (0, 2, 2)
 
     def test_a_server_that_always_errs_is_not_asked_for_ever(
         self, fake, workflow, tmp_path, capsys
