@@ -6,11 +6,12 @@ from functools import partial
 from pathlib import Path
 
 import folder_paths
+import numpy as np
 import torch
 from comfy_api.latest import io, ui
 
 from ..engines.comfyui.progress import Progress
-from ..models.layer_files import LAYER_FILES
+from ..models.layer_files import LAYER_FILES, RasterLayer
 from ..models.new_files import write_numbered
 from ..techniques.layers import (
     as_layers,
@@ -203,13 +204,16 @@ class VisageSaveLayers(io.ComfyNode):
         progress, saved = Progress(), []
         for index, picture in enumerate(merged):
             shown = (picture * 255).round().to(torch.uint8).numpy()
-            raster = raster_layers(layers, index)
-            write = partial(LAYER_FILES[format], layers=raster, merged=shown)
+            write = partial(_write, format, raster_layers(layers, index), shown)
             path = write_numbered(named, counter + index, write)
             saved.append(str(Path(subfolder) / path.name))
             progress(index + 1, len(merged))
         preview = ui.PreviewImage(merged, cls=cls).as_dict()
         return io.NodeOutput(ui={**preview, "text": saved})
+
+
+def _write(format: str, layers: list[RasterLayer], merged: np.ndarray, path: Path) -> None:
+    LAYER_FILES[format](path, layers, merged)
 
 
 NODES: list[type[io.ComfyNode]] = [
