@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from .output import say
 
 if TYPE_CHECKING:
     from ..batch.records import Record
@@ -111,12 +112,12 @@ def _run(options: argparse.Namespace) -> int:
         here_or(options.address or "local"),
     )
     report = run_job(job, source, out, scale, show)
-    _say(
+    say(
         f"{report.done} done ({report.skipped} of them before), {report.failed} failed: "
         f"see {options.out}"
     )
     if report.stopped:
-        _say(f"stopped: {report.stopped}. The same command continues from here.")
+        say(f"stopped: {report.stopped}. The same command continues from here.")
     if options.json:
         print(json.dumps(asdict(report)))
     return 1 if report.failed or report.stopped else 0
@@ -126,8 +127,4 @@ def show(record: Record, count: int, total: int | None) -> None:
     """Print the outcome of a picture to standard error."""
     state = f"FAILED: {record.error}" if record.error else f"{record.seconds:.1f} s"
     of_all = f"/{total}" if total is not None else ""
-    _say(f"[{count}{of_all}] {record.id}: {state}")
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    say(f"[{count}{of_all}] {record.id}: {state}")

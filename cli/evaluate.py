@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import sys
 from pathlib import Path
 
 from .evaluate_face_edit import add_face_edit_command
 from .evaluate_photos import add_photos_command
+from .output import say
 
 # Not the parser's defaults, so that --count and --denoise are known to be given.
 COUNT, DENOISE = 100, 1.0
@@ -59,10 +59,10 @@ def _run(options: argparse.Namespace) -> int:
         from ..batch.cluster import fan_out, here_or, quietly
 
         report = evaluate(
-            samples, quietly, lambda parts: fan_out(parts, here_or(options.address), _say)
+            samples, quietly, lambda parts: fan_out(parts, here_or(options.address), say)
         )
     else:
-        report = evaluate(samples, _say)
+        report = evaluate(samples, say)
     if options.out:
         text = json.dumps(dataclasses.asdict(report), indent=2)
         options.out.write_text(text + "\n", encoding="utf-8")
@@ -93,7 +93,7 @@ def _run_photos(options: argparse.Namespace) -> int:
     _make_folder(options.sheet)
     count = min(count, 6) if options.quick else count
     starter = options.starter or STARTER
-    report = photo_figures(options.photos, count, starter, denoise, _say)
+    report = photo_figures(options.photos, count, starter, denoise, say)
     kept = {
         "denoise": denoise,
         "figures": {name: dataclasses.asdict(value) for name, value in report.figures.items()},
@@ -122,7 +122,3 @@ def _run_photos(options: argparse.Namespace) -> int:
 def _make_folder(file: Path | None) -> None:
     if file:
         file.parent.mkdir(parents=True, exist_ok=True)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

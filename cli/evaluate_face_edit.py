@@ -11,6 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .output import say
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -125,7 +127,7 @@ def _on_cluster(
     tasks = {method.name: partial(_measure, args, [method], {}) for method in methods}
     if compare:
         tasks["pictures made elsewhere"] = partial(_measure, args, [], compare)
-    found = list(fan_out(tasks, here_or(args.address), _say).values())
+    found = list(fan_out(tasks, here_or(args.address), say).values())
     rows = [row for part in found for row in part.rows]
     shown = {name: picture for part in found for name, picture in part.shown.items()}
     return replace(found[0], rows=rows, shown=shown)
@@ -211,13 +213,9 @@ def _measure(
         methods=methods,
         compare=compare,
         keep=keep,
-        say=_say,
+        say=say,
     )
     return Measured(rows, absent, pairs[0], len(pairs), shown, list(metrics), device)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def _drawn_faces(dataset: Path, embedder: Path, size: int):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import sys
 from pathlib import Path
+
+from .output import say
 
 
 def add_photos_command(kinds: argparse._SubParsersAction) -> None:
@@ -27,7 +28,7 @@ def add_photos_command(kinds: argparse._SubParsersAction) -> None:
 def _run(options: argparse.Namespace) -> int:
     from ..evaluation.photos import evaluate_photos
 
-    report = evaluate_photos(options.folder, options.quick, _say)
+    report = evaluate_photos(options.folder, options.quick, say)
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(dataclasses.asdict(report), indent=2)
@@ -41,7 +42,3 @@ def _run(options: argparse.Namespace) -> int:
         for file, box in boxes:
             print(f"{what:7} {file} {box}")
     return 0
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

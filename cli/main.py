@@ -41,6 +41,8 @@ def build_parser(argv: list[str]) -> argparse.ArgumentParser:
         if name == named:
             module = importlib.import_module(f".{name}", __package__)
             getattr(module, f"add_{name}_command")(subparsers)
+            added = subparsers.choices[name]
+            added.description = added.description or f"{summary[0].upper()}{summary[1:]}."
         else:
             subparsers.add_parser(name, help=summary)
     return parser

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .output import say
 from .server_options import DEFAULT_SERVER, server_options
 
 if TYPE_CHECKING:
@@ -102,12 +103,6 @@ def _run(options: argparse.Namespace) -> int:
         }
         print(json.dumps(report, ensure_ascii=False))
     return 1 if failed else 0
-
-
-def say(text: str) -> None:
-    """Print to standard error."""
-    # Standard output is for the report only.
-    print(text, file=sys.stderr, flush=True)
 
 
 class Display:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .queue import Display, say
+from .output import say
+from .queue import Display
 from .server_options import DEFAULT_SERVER, server_options
 
 

@@ -36,6 +36,15 @@ def test_help_names_every_command_without_importing_any(capsys, monkeypatch):
     assert all(name in shown for name in ("demo", "bench", "data", "train"))
 
 
+@pytest.mark.parametrize("name", sorted(main.COMMANDS))
+def test_the_help_of_every_command_says_what_it_does(capsys, name):
+    with pytest.raises(SystemExit):
+        main.main([name, "--help"])
+    usage, _, rest = capsys.readouterr().out.partition("\n\n")
+    assert usage.startswith(f"usage: visage {name}")
+    assert rest.split("\n\n")[0].endswith(".")
+
+
 def test_success_is_exit_code_zero(command):
     command(lambda options: None)
     assert main.main(["demo"]) == 0
