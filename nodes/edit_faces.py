@@ -9,7 +9,7 @@ from comfy_execution.graph_utils import GraphBuilder
 
 from ..engines.comfyui.edit_faces import edit_faces_graph
 from ..models import registry
-from ..models.face_classes import PRESETS
+from ..models.face_classes import CHOICES
 from ..models.user_input import passes
 from ..techniques.face_prompts import read_face_prompts
 from ..techniques.pixel_blend import BLENDS
@@ -69,10 +69,10 @@ class VisageEditFaces(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "parts",
-                    options=list(PRESETS),
+                    options=list(CHOICES),
                     default="face",
-                    tooltip="The parts that are edited. A prompt that names hair needs `face and "
-                    "hair`.",
+                    tooltip="The part that is edited. A prompt that names hair needs `hair` or "
+                    "`face and hair`.",
                 ),
                 io.Float.Input(
                     "sigma",

@@ -5,8 +5,11 @@ import json
 from pathlib import Path
 
 import pytest
+import visage
+from visage.models.registry import BUILT_IN, NO_FILE
 
 SNAPSHOT = Path(__file__).parent / "schema_snapshot.json"
+WORKFLOWS = Path(visage.__file__).parent / "workflows" / "api"
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +154,21 @@ def test_saved_workflows_keep_loading(schemas, request):
     if request.config.getoption("freeze_schemas"):
         SNAPSHOT.write_text(as_text(found), encoding="utf-8")
     assert found == json.loads(SNAPSHOT.read_text(encoding="utf-8"))
+
+
+def test_shipped_workflows_choose_what_the_nodes_offer(schemas):
+    """Newer cores refuse other values before a run; files are chosen from what is installed."""
+    refused = []
+    for path in sorted(WORKFLOWS.glob("*.json")):
+        for node in json.loads(path.read_text(encoding="utf-8")).values():
+            schema = schemas.get(node["class_type"])
+            for put in schema.inputs if schema else ():
+                value, offered = node["inputs"].get(put.id), put.as_dict().get("options")
+                if not offered or not isinstance(value, str) or {BUILT_IN, NO_FILE} & {*offered}:
+                    continue
+                values = value.split(", ") if put.as_dict().get("multiselect") else [value]
+                refused += [(path.stem, put.id, one) for one in values if one not in offered]
+    assert not refused
 
 
 def test_everything_is_explained(schemas):
