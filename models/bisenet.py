@@ -185,10 +185,10 @@ class BiSeNet(nn.Module):
             self.conv_out32(context16, size),
         )
 
-    def answer(self, x: Tensor, size: Sequence[int] | None = None) -> Tensor:
-        """Return the first of the three maps, [B, classes, *size], without computing the others."""
+    def answer(self, x: Tensor) -> Tensor:
+        """Return the first of the three maps, [B, classes, H, W], without computing the others."""
         at4, at8, context8, _ = self.cp(x)
-        return self._answer(at4, self.ffm(at8, context8), size or x.shape[2:])
+        return self._answer(at4, self.ffm(at8, context8), x.shape[2:])
 
     def _answer(self, at4: Tensor, fused: Tensor, size: Sequence[int]) -> Tensor:
         if self.refine is None:

@@ -149,45 +149,17 @@ def pixel_losses(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
     return losses
 
 
-def hard_pixel_loss(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-    """Return the mean of all pixels' losses and of the hardest quarter's, in equal parts.
+def parsing_loss(outputs: tuple[Tensor, ...], labels: Tensor, weights: Tensor) -> Tensor:
+    """Return the class-weighted cross entropy of the main head plus half that of the others.
 
-    Shrivastava et al., "Training Region-based Object Detectors with Online Hard Example Mining",
-    CVPR 2016.
+    Half of each is the mean of the hardest quarter of pixels (online hard example mining).
     """
-    losses = pixel_losses(logits, labels, weights).flatten()
-    return 0.5 * losses.mean() + 0.5 * losses.topk(losses.numel() // 4).values.mean()
-
-
-def overlap_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return 1 minus the mean intersection over union of the classes that `labels` show.
-
-    The union and the intersection are sums of probabilities over the whole batch, at the pixels
-    whose class is known (Rahman and Wang, "Optimizing Intersection-Over-Union in Deep Neural
-    Networks for Image Segmentation", ISVC 2016). A thin class counts as much as a large one.
-    """
-    known = labels < len(CLASSES)
-    probabilities = logits.float().softmax(1).movedim(1, -1)[known]
-    shown = labels[known]
-    right = probabilities.gather(1, shown[:, None])[:, 0]
-    both = right.new_zeros(len(CLASSES)).index_add(0, shown, right)
-    area = torch.bincount(shown, minlength=len(CLASSES))
-    overlaps = both / (probabilities.sum(0) + area - both)
-    return 1 - overlaps[area > 0].mean()
-
-
-def parsing_loss(
-    outputs: tuple[Tensor, ...], labels: Tensor, weights: Tensor, overlap: float
-) -> Tensor:
-    """Return the loss of the answer plus half that of each auxiliary output, where there are any.
-
-    `overlap` weighs the answer's `overlap_loss`.
-    """
-    answer, *others = outputs
-    total = hard_pixel_loss(answer, labels, weights)
-    if overlap:
-        total = total + overlap * overlap_loss(answer, labels)
-    return total + sum(0.5 * hard_pixel_loss(logits, labels, weights) for logits in others)
+    total = 0.0
+    for weight, logits in zip((1.0, 0.5, 0.5), outputs, strict=True):
+        losses = pixel_losses(logits, labels, weights).flatten()
+        hard = losses.topk(losses.numel() // 4).values.mean()
+        total = total + weight * (0.5 * losses.mean() + 0.5 * hard)
+    return total
 
 
 def every_other(labels: Tensor) -> Tensor:
@@ -201,10 +173,10 @@ def every_other(labels: Tensor) -> Tensor:
     return labels[:, kept][:, :, kept]
 
 
-def class_weights(portraits: PortraitSet, power: float) -> Tensor:
-    """Return the inverse frequency of each class to the `power`, with mean 1."""
+def class_weights(portraits: PortraitSet) -> Tensor:
+    """Return the fourth root of inverse frequency per class, mean 1."""
     counts = np.bincount(portraits.labels[:500].ravel(), minlength=19)[:19] + 1
-    weights = (counts.sum() / counts) ** power
+    weights = (counts.sum() / counts) ** 0.25
     return torch.tensor(weights / weights.mean(), dtype=torch.float32)
 
 
@@ -240,10 +212,8 @@ def train_face_parser(
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=recipe["learning_rate"], weight_decay=1e-2
     )
-    photos, weights = photographs(), class_weights(portraits, recipe["rarity"])
+    photos, weights = photographs(), class_weights(portraits)
     run = Run(folder, "photo_parser" if people else "face_parser", recipe["steps"])
-    # They teach the deep stages at the beginning and take a third of a step.
-    auxiliary = start is None
 
     def take_step(step: int) -> dict[str, float]:
         rng = np.random.default_rng([seed, 2, step])
@@ -253,10 +223,9 @@ def train_face_parser(
         pictures = normalise(np.stack([picture for picture, _ in examples]))
         labels = every_other(torch.from_numpy(np.stack([labels for _, labels in examples]))).long()
         pictures = pictures.contiguous(memory_format=torch.channels_last)
-        size = labels.shape[1:]
         with autocast():
-            outputs = network(pictures, size) if auxiliary else (network.answer(pictures, size),)
-        loss = parsing_loss(outputs, labels, weights, recipe["overlap"])
+            outputs = network(pictures, labels.shape[1:])
+        loss = parsing_loss(outputs, labels, weights)
         rate = recipe["learning_rate"] * trapezoid_rate(step, run.steps)
         optimizer_step(loss, optimizer, rate, network.parameters(), 5.0)
         average.update(network)

@@ -156,10 +156,8 @@ class PhotoRecipe:
     @cached_property
     def photo_parser(self):
         settings = self.settings["photo_parser"]
-        # Long hair is a fifth of the photographs and what the teacher misses most.
-        long = [pair for pair in self.labelled if pair[0].labels.get("hair_length") == "long"]
         arguments = (settings, self.seed, self.drawings, self.work)
-        return train_face_parser(*arguments, self.labelled + long, self.parser)
+        return train_face_parser(*arguments, self.labelled, self.parser)
 
     @cached_property
     def photo_detector(self):

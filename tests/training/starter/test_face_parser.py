@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 from visage.models.face_classes import CLASSES, PRESETS, class_index
-from visage.training.starter.face_parser import every_other, overlap_loss, pixel_losses
+from visage.training.starter.face_parser import every_other, pixel_losses
 from visage.training.starter.photo_labels import ANY_FACE, IGNORE, NOT_FACE
 
 
@@ -28,14 +28,3 @@ def test_a_partial_label_asks_for_the_sum_of_its_classes():
     assert torch.allclose(losses[0, 1], -(1 - p[face, 0, 1].sum()).log(), atol=1e-5)
     assert losses[1, 0] == 0
     assert torch.allclose(losses[1, 1], -p[3, 1, 1].log(), atol=1e-5)
-
-
-def test_the_overlap_loss_is_that_of_the_known_pixels_and_the_classes_they_show():
-    labels = torch.tensor([[[1, 1], [1, 17]], [[17, 17], [IGNORE, NOT_FACE]]])
-    answer = torch.full((2, len(CLASSES), 2, 2), -40.0)
-    for pixel, shown in (((0, 0, 0), 1), ((0, 0, 1), 1), ((0, 1, 0), 17), ((0, 1, 1), 17)):
-        answer[pixel[0], shown, pixel[1], pixel[2]] = 40
-    # A class that is shown nowhere and found once is no class of its own, but is skin's mistake.
-    answer[1, 17, 0, 0] = answer[1, 5, 0, 1] = answer[1, 5, 1, 0] = answer[1, 5, 1, 1] = 40
-    # Skin: 2 of 3. Hair: 2 right, one of three missed, one too many: 2 of 4.
-    assert torch.isclose(overlap_loss(answer, labels), torch.tensor(1 - (2 / 3 + 2 / 4) / 2))
