@@ -11,7 +11,7 @@ from visage.cli.main import main
 
 def test_without_ray_it_says_how_to_get_it(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=r"pip install 'visage\[scale\]'"):
+    with pytest.raises(ValueError, match=r"pip install -e '\.\[scale\]'"):
         require_ray()
     assert main(["batch", "w.json", "in", "--out", str(tmp_path / "out")]) == 2
     assert "visage: this needs Ray Data" in capsys.readouterr().err
