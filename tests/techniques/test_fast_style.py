@@ -31,6 +31,7 @@ def test_tiles_equal_the_whole_picture(network, picture):
     assert (tiled - whole).abs().max() < 1e-5
 
 
+@pytest.mark.slow
 def test_a_picture_in_tiles_is_painted_nearly_like_one_that_needs_none(photograph):
     path = built_in_styles()["starry_night (built in)"]
     picture, network = photograph("astronaut")[None], load_fast_style(path)

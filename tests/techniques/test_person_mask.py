@@ -6,6 +6,8 @@ from visage.models.face_classes import CLASSES, COLOURS
 from visage.techniques.face_mask import face_mask
 from visage.techniques.person_mask import person_mask
 
+pytestmark = pytest.mark.slow
+
 SIZE = 120
 CLOTHES = torch.tensor(COLOURS["clothes"]) / 255
 

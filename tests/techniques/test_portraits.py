@@ -7,6 +7,8 @@ from visage.models.starter_files import starter_file
 from visage.techniques.face_finding import find_faces
 from visage.techniques.portraits import paint_portrait
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("diffusers")
 
 

@@ -1,5 +1,6 @@
 """The overlay of regions."""
 
+import pytest
 import torch
 from visage.techniques.region_overlay import COLOURS, draw_regions
 
@@ -15,6 +16,7 @@ def test_regions_are_tinted_and_the_rest_is_dimmed():
     assert torch.allclose(shown[150, 150], 0.5 + 0.45 * (red - 0.5), atol=0.01)
 
 
+@pytest.mark.slow
 def test_each_region_bears_its_name_in_its_colour():
     weights = torch.zeros(2, 600, 600)
     weights[0, :, :300] = 1
