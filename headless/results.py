@@ -8,6 +8,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from pathlib import Path
 
+from ..models.new_files import give_new_name
 from .workflow import title_of
 
 Download = Callable[[dict], Awaitable[bytes]]
@@ -62,14 +63,10 @@ def keep(data: bytes, folder: Path, name: str, taken: Collection[str] = ()) -> s
 
 def _moved(part: Path, path: Path) -> bool:
     """Give a file a name, unless that is in use, perhaps since a moment ago."""
-    if path.exists():
-        return False
     try:
-        os.link(part, path)
+        give_new_name(part, path)
     except FileExistsError:
         return False
-    except OSError:  # a file system without hard links
-        os.rename(part, path)
     return True
 
 

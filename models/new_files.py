@@ -19,7 +19,7 @@ def write_new(path: Path, write: Callable[[Path], None]) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         write(temporary)
-        _give_name(temporary, path)
+        give_new_name(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -44,13 +44,15 @@ def write_numbered(
         number += 1
 
 
-def _give_name(temporary: Path, path: Path) -> None:
+def give_new_name(temporary: Path, path: Path) -> None:
+    """Move a file to a name in its folder. Raises FileExistsError where that is taken."""
     try:
         os.link(temporary, path)
     except FileExistsError as error:
         raise _taken(path) from error
     except OSError:  # exFAT and some network disks have no hard links
         _move_to_held_name(temporary, path)
+    temporary.unlink(missing_ok=True)
 
 
 def _move_to_held_name(temporary: Path, path: Path) -> None:
