@@ -74,7 +74,8 @@ def test_draws_the_curve(workflow, pictures, tmp_path, local_ray, monkeypatch, c
     curve = json.loads(capsys.readouterr().out)
     found = {(round(run["style"], 3), round(run["identity"], 3)) for run in curve["runs"]}
     assert found == {(0.2, 0.85), (0.6, 0.45)}
-    assert Image.open(out / "tradeoff.png").format == "PNG"
+    with Image.open(out / "tradeoff.png") as drawn:
+        assert drawn.format == "PNG"
 
 
 @pytest.fixture

@@ -25,6 +25,11 @@ def painted_red(name, original, folder):
     return entry | ({"outside_max_abs_diff": 0.25} if name == "background" else {})
 
 
+def size_of(file: str) -> tuple[int, int]:
+    with Image.open(file) as picture:
+        return picture.size
+
+
 @pytest.mark.slow
 def test_report_and_files(monkeypatch, tmp_path, capsys):
     """With an editor that paints one pixel; the shipped workflow gets each picture's prompt."""
@@ -73,7 +78,7 @@ def test_report_and_files(monkeypatch, tmp_path, capsys):
         assert picture["identity"] > 0.9, "one pixel in a corner was changed"
         assert (picture["outside_max_abs_diff"], picture["mask_share"]) == (0.0, 0.125)
         assert list(picture["files"]) == ["input", "overlay", "raw", "blended", "sheet"]
-        sizes = {name: Image.open(file).size for name, file in picture["files"].items()}
+        sizes = {name: size_of(file) for name, file in picture["files"].items()}
         side = sides[picture["name"]]
         assert sizes["input"] == sizes["blended"] == (side, side)
         assert sizes["sheet"][0] > 4 * demo.SHEET_SIDE

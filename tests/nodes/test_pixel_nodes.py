@@ -97,7 +97,8 @@ def test_blend_shows_large_pictures_small(comfy):
     )
     (shown,) = output.ui["b_images"]
     folder = Path(folder_paths.get_temp_directory()) / shown["subfolder"]
-    assert Image.open(folder / shown["filename"]).size == (SHOWN, 20)
+    with Image.open(folder / shown["filename"]) as preview:
+        assert preview.size == (SHOWN, 20)
     assert output.args[0].shape == picture.shape
 
 

@@ -41,8 +41,8 @@ def picture(server, outputs: dict, prompt: dict, title: str) -> Image.Image:
 def test_restyles_a_group_and_measures_every_face(server, workflow, name):
     prompt, seen = workflow(name), set()
     outputs = server.run(prompt, lambda title, step, total: seen.add(title))
-    original = Image.open(PACKAGE / "web" / "samples" / "visage_group.png")
-    assert picture(server, outputs, prompt, "Result").size == original.size
+    with Image.open(PACKAGE / "web" / "samples" / "visage_group.png") as original:
+        assert picture(server, outputs, prompt, "Result").size == original.size
     canvas = picture(server, outputs, prompt, "Mosaic").size
     assert picture(server, outputs, prompt, "Raw result").size == canvas
     assert canvas[1] > canvas[0] == 64

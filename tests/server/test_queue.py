@@ -122,7 +122,7 @@ def test_survives_a_kill_of_itself_and_of_the_server(comfyui_path, folder, tmp_p
         client = start_client()
         wait_for(results)
         client.kill()
-        client.wait()
+        client.communicate()
         kept = {path: path.stat().st_mtime_ns for path in results()}
         client = start_client()
         wait_for(lambda: len(results()) > len(kept))

@@ -60,7 +60,8 @@ def test_one_branch_is_swept_from_the_command_line(server, prompt, tmp_path, cap
     rows = rows_of(capsys.readouterr().out)
     assert [row["label"] for row in rows] == ["Paint 1.strength=0.5", "Paint 1.strength=1"]
     assert float(rows[0]["style"]) < float(rows[1]["style"])
-    assert Image.open(tmp_path / "out" / "tradeoff.png").format == "PNG"
+    with Image.open(tmp_path / "out" / "tradeoff.png") as drawn:
+        assert drawn.format == "PNG"
 
 
 def test_a_missing_analyzer_is_refused_before_the_run(server, prompt):
