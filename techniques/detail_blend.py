@@ -6,16 +6,19 @@ a small or blurry model becomes as sharp as the photograph.
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from .guided_filter import at_size, guided_filter, small_copy
 from .lab import lab_to_rgb, rgb_to_lab
 from .soft_mask import gaussian_blur
 
 # Detail is what is finer than this fraction of the square root of the edit's area.
 DETAIL_FRACTION = 0.06
-# Larger for `tone_blend`, so that what a small model smears, such as lips over a chin, is detail.
-TONE_FRACTION = 0.15
-MAX_SIGMA = 20  # pixels
+# Larger for `tone_blend`, so that what a small model smears, such as lips over a chin, is detail,
+# and a part changes as a whole.
+TONE_FRACTION = 0.3
+# Windows in which the original's edges hold the edit's colours, and the matte.
+COLOUR_FRACTION = 0.04
+MATTE_FRACTION = 0.2
 
 
 def colour_blend(edited: Tensor, original: Tensor, matte: Tensor) -> Tensor:
@@ -31,11 +34,15 @@ def detail_blend(edited: Tensor, original: Tensor, matte: Tensor) -> Tensor:
     """The edit's colours and light with the original's fine detail, shapes as in `colour_blend`.
 
     L* = G * L*_edit + (L*_original - G * L*_original), where the Gaussian G averages over the
-    edited area only, so that its surroundings do not bleed in. a* and b* are the edit's.
+    edited area only, so that its surroundings do not bleed in. a* and b* are the edit's, guided by
+    the original: they end at its edges, where a small model's run over them.
     """
     before, after = rgb_to_lab(original), rgb_to_lab(edited)
-    change = _smooth(after[..., :1] - before[..., :1], matte, DETAIL_FRACTION)
-    return _changed(original, before, before[..., :1] + change, after[..., 1:], matte)
+    change = after - before
+    lightness = _smooth(change[..., :1], matte, DETAIL_FRACTION)
+    colour, _ = guided_filter(change[..., 1:], before, matte, COLOUR_FRACTION * _side(matte))
+    lab = before + torch.cat([lightness, colour], -1)
+    return _changed(original, before, lab[..., :1], lab[..., 1:], matte)
 
 
 def tone_blend(edited: Tensor, original: Tensor, matte: Tensor) -> Tensor:
@@ -49,30 +56,39 @@ def tone_blend(edited: Tensor, original: Tensor, matte: Tensor) -> Tensor:
     return _changed(original, before, lab[..., :1], lab[..., 1:], matte)
 
 
+def follow_edges(matte: Tensor, picture: Tensor) -> Tensor:
+    """The matte [H, W], fainter where a picture [H, W, 3] in L*a*b* has the colours of its outside.
+
+    A pixel for which the guided filter gives less than it would without colours looks like what is
+    outside, and gets the square of their ratio as its factor. So no value grows, and where the
+    picture is flat none changes.
+    """
+    everywhere = torch.ones_like(matte)
+    sigma = MATTE_FRACTION * _side(matte)
+    guided, mean = guided_filter(matte.unsqueeze(-1), picture, everywhere, sigma)
+    factor = (guided / mean.clamp(min=1e-6)).clamp(0, 1).square()
+    return matte * factor.squeeze(-1)
+
+
+def _side(matte: Tensor) -> float:
+    """The side in pixels of a square as large as a matte's inside, however faint the matte is."""
+    return float(matte.sum() / matte.max().clamp(min=1e-6)) ** 0.5
+
+
 def _smooth(change: Tensor, matte: Tensor, fraction: float) -> Tensor:
-    """A change [H, W, C] without its detail, averaged inside the matte [H, W] alone."""
-    area = float(matte.sum() / matte.max().clamp(min=1e-6))
-    inside = (matte > 0).to(matte)
-    planes = torch.cat([change.movedim(-1, 0) * inside, inside.unsqueeze(0)])
-    blurred = _blurred(planes, fraction * area**0.5)
+    """A change [H, W, C] without its detail, averaged by the matte [H, W], so inside it alone."""
+    planes = torch.cat([change.movedim(-1, 0) * matte, matte.unsqueeze(0)])
+    blurred = gaussian_blur(*small_copy(planes, fraction * _side(matte)))
+    blurred = at_size(blurred, matte.shape)
     return (blurred[:-1] / blurred[-1].clamp(min=1e-6)).movedim(0, -1)
-
-
-def _blurred(planes: Tensor, sigma: float) -> Tensor:
-    """Planes [C, H, W] under a Gaussian; a wide one blurs a smaller copy, which shows no less."""
-    height, width = planes.shape[1:]
-    shrink = min(sigma / MAX_SIGMA, height / 2, width / 2)
-    if shrink <= 1:
-        return gaussian_blur(planes, sigma)
-    size = (round(height / shrink), round(width / shrink))
-    small = F.interpolate(planes[None], size, mode="area")[0]
-    blurred = gaussian_blur(small, sigma / shrink)
-    return F.interpolate(blurred[None], (height, width), mode="bilinear")[0]
 
 
 def _changed(
     original: Tensor, before: Tensor, lightness: Tensor, colour: Tensor, matte: Tensor
 ) -> Tensor:
-    """The original plus the change in L*a*b*; exactly the original where nothing changes."""
+    """The original plus the change in L*a*b*; exactly the original where nothing changes.
+
+    The original's shapes stay, so the matte ends at its edges and gives no halo beside them.
+    """
     change = lab_to_rgb(torch.cat([lightness, colour], -1)) - lab_to_rgb(before)
-    return original + change * matte.unsqueeze(-1)
+    return original + change * follow_edges(matte, before).unsqueeze(-1)

@@ -1,8 +1,10 @@
 import pytest
 import torch
-from visage.techniques.detail_blend import colour_blend, detail_blend, tone_blend
+from visage.techniques.detail_blend import colour_blend, detail_blend, follow_edges, tone_blend
 from visage.techniques.lab import lab_to_rgb, rgb_to_lab
 from visage.techniques.soft_mask import gaussian_blur
+
+SKIN, WALL = torch.tensor([65.0, 15.0, 20.0]), torch.tensor([95.0, 0.0, 2.0])
 
 
 @pytest.fixture
@@ -20,13 +22,11 @@ def recoloured(lightness: float) -> torch.Tensor:
 
 
 def test_colour_takes_the_hue_and_keeps_the_lightness(strands):
-    original, matte = strands
-    result = rgb_to_lab(colour_blend(recoloured(60), original, matte))[16:48, 16:48]
+    original, _ = strands
+    result = rgb_to_lab(colour_blend(recoloured(60), original, torch.ones(64, 64)))
+    torch.testing.assert_close(result[..., 0], rgb_to_lab(original)[..., 0], rtol=0, atol=0.01)
     torch.testing.assert_close(
-        result[..., 0], rgb_to_lab(original)[16:48, 16:48, 0], rtol=0, atol=0.01
-    )
-    torch.testing.assert_close(
-        result[..., 1:], torch.tensor([30.0, 25.0]).expand(32, 32, 2), rtol=0, atol=0.1
+        result[..., 1:], torch.tensor([30.0, 25.0]).expand(64, 64, 2), rtol=0, atol=0.1
     )
 
 
@@ -52,6 +52,36 @@ def test_tone_moves_the_whole_and_leaves_small_things_their_colour(strands):
     contrast = before[eye][..., 2].mean() - before[skin][..., 2].mean()
     kept = result[eye][..., 2].mean() - result[skin][..., 2].mean()
     assert kept == pytest.approx(contrast.item(), rel=0.3)
+
+
+def test_tone_moves_a_part_as_a_whole_where_the_edit_is_patchy(strands):
+    """A painted skin that is dark in its middle alone would look like a shadow."""
+    _, matte = strands
+    original = torch.full((64, 64, 3), 0.6)
+    x = torch.linspace(-3, 3, 64)
+    patch = torch.exp(-(x[:, None].square() + x.square()))
+    edited = lab_to_rgb(rgb_to_lab(original) - patch.unsqueeze(-1) * torch.tensor([30.0, 0, 0]))
+    changes = [
+        rgb_to_lab(picture) - rgb_to_lab(original)
+        for picture in (edited, tone_blend(edited, original, matte))
+    ]
+    painted, blended = (change[16:48, 16:48, 0] for change in changes)
+    assert painted.max() > 0.02 * painted.min()
+    assert blended.max() < 0.3 * blended.min()
+    assert blended.mean() == pytest.approx(painted.mean().item(), rel=0.2)
+
+
+@pytest.mark.parametrize("mode", [colour_blend, detail_blend, tone_blend])
+def test_a_soft_matte_gives_no_halo_beside_an_edge(mode):
+    """Half white, half skin; the matte is blurred over the edge by a few pixels."""
+    original = torch.ones(64, 64, 3)
+    original[:, :32] = lab_to_rgb(torch.tensor([65.0, 15.0, 20.0]))
+    sharp = torch.zeros(64, 64)
+    sharp[8:56, 8:32] = 1
+    matte = gaussian_blur(sharp[None], 3.0)[0]
+    change = (mode(recoloured(35), original, matte) - original).abs().sum(-1)
+    assert change[32, 32:].max() < 0.1 * change[32, 20]
+    assert change[32, 26] > 0.95 * matte[32, 26] * change[32, 20]
 
 
 @pytest.mark.parametrize("mode", [detail_blend, tone_blend])
@@ -90,3 +120,61 @@ def test_a_flat_plane_stays_flat_under_the_gaussian():
     flat = torch.full((1, 20, 30), 0.7)
     torch.testing.assert_close(gaussian_blur(flat, 4.0), flat)
     assert gaussian_blur(flat, 0) is flat
+
+
+@pytest.fixture
+def half():
+    """L*a*b* [64, 64, 3] of skin on the left and a wall on the right, and a matte over the edge."""
+    picture = WALL.expand(64, 64, 3).clone()
+    picture[:, :32] = SKIN
+    sharp = torch.zeros(64, 64)
+    sharp[12:52, 8:32] = 1
+    return picture, gaussian_blur(sharp[None], 4.0)[0]
+
+
+def test_what_the_outside_looks_like_leaves_the_matte(half):
+    picture, matte = half
+    result = follow_edges(matte, picture)
+    assert (result[32, 33:40] < 0.25 * matte[32, 33:40]).all()
+    assert (result[32, 14:31] > 0.97 * matte[32, 14:31]).all()
+
+
+def test_no_value_grows_and_nothing_stays_nothing(half):
+    picture, matte = half
+    picture = picture + torch.randn(picture.shape) * 10
+    result = follow_edges(matte, picture)
+    assert (result <= matte).all()
+    assert (result >= 0).all()
+    assert torch.equal(follow_edges(torch.zeros(64, 64), picture), torch.zeros(64, 64))
+
+
+@pytest.mark.parametrize("sharp", [True, False])
+def test_a_flat_picture_changes_no_matte(half, sharp):
+    _, matte = half
+    matte = (matte > 0.5).float() if sharp else matte
+    torch.testing.assert_close(follow_edges(matte, SKIN.expand(64, 64, 3)), matte)
+
+
+def test_a_matte_of_all_the_picture_stays(half):
+    picture = half[0] + torch.randn(64, 64, 3) * 20
+    result = follow_edges(torch.ones(64, 64), picture)
+    torch.testing.assert_close(result, torch.ones(64, 64), rtol=0, atol=1e-4)
+
+
+def test_a_faint_matte_follows_as_a_full_one_does(half):
+    picture, matte = half
+    torch.testing.assert_close(
+        follow_edges(matte * 0.2, picture), follow_edges(matte, picture) * 0.2
+    )
+
+
+def test_a_large_picture_is_cut_as_a_small_one():
+    """A wide window works on a smaller copy."""
+    picture = WALL.expand(240, 320, 3).clone()
+    picture[:, :160] = SKIN
+    matte = torch.zeros(240, 320)
+    matte[40:200, 40:160] = 1
+    matte = gaussian_blur(matte[None], 8.0)[0]
+    double = [plane.repeat_interleave(4, 0).repeat_interleave(4, 1) for plane in (matte, picture)]
+    large = follow_edges(*double)
+    torch.testing.assert_close(large[2::4, 2::4], follow_edges(matte, picture), rtol=0, atol=0.05)
