@@ -29,6 +29,7 @@ from . import (
     person_mask,
     pixel_blend,
     prompt_mask,
+    recolour,
     save_proven,
     scores,
     soft_mask,
@@ -73,6 +74,7 @@ NODES: list[type[io.ComfyNode]] = [
     *mask_logic.NODES,
     *fill_mask.NODES,
     *person_mask.NODES,
+    *recolour.NODES,
 ]
 
 

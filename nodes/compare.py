@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from comfy.utils import common_upscale
 from comfy_api.latest import io, ui
+from torch import Tensor
 
+from ..techniques.pixel_blend import BlendProof
 from ..techniques.shapes import as_image, match_batch
 from .menu import menu
+
+# Long side in pixels of the pictures that a node shows of its own work.
+SHOWN = 1024
 
 
 class VisageCompare(io.ComfyNode):
@@ -58,6 +64,25 @@ def comparison(before, after, before_label: str, after_label: str) -> dict:
         "b_images": _previews(after),
         "labels": [before_label, after_label],
     }
+
+
+def comparison_with_proof(original: Tensor, result: Tensor, proof: BlendProof) -> dict:
+    """The same of a node's own work, made small, with a line of proof below each pair."""
+    shown = comparison(_small(original), _small(result), "original", "result")
+    shown["text"] = [proof.text()]
+    shown["untouched"] = [picture.outside_max_abs_diff == 0 for picture in proof.pictures]
+    return shown
+
+
+def _small(images: Tensor) -> Tensor:
+    """Pictures [B, H, W, C] for the eye: saving large ones would take longer than blending."""
+    images = as_image(images)
+    height, width = images.shape[1:3]
+    scale = SHOWN / max(height, width)
+    if scale >= 1:
+        return images
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return common_upscale(images.movedim(-1, 1), *size, "area", "disabled").movedim(1, -1)
 
 
 def _previews(images) -> list[dict]:

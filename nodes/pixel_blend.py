@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from comfy.utils import common_upscale
 from comfy_api.latest import io
-from torch import Tensor
 
 from ..engines.comfyui.progress import Progress
 from ..techniques.pixel_blend import BLENDS, blend, prove
-from ..techniques.shapes import as_image
-from .compare import comparison
+from .compare import comparison_with_proof
 from .menu import menu
 from .notes import note_empty_mask
 
 # What the canvas shows, and what the technique calls it.
 TONE_MATCHES = {"off": "off", "lab ring": "lab"}
-# Long side in pixels of the pictures that the node shows of its work.
-SHOWN = 1024
 
 
 class VisagePixelBlend(io.ComfyNode):
@@ -94,21 +89,8 @@ class VisagePixelBlend(io.ComfyNode):
         note_empty_mask(cls, mask)
         blended = blend(edited, original, mask, mode, TONE_MATCHES[tone_match], Progress())
         proof = prove(blended, original, mask)
-        shown = comparison(_small(original), _small(blended), "original", "result")
-        shown["text"] = [proof.text()]
-        shown["untouched"] = [picture.outside_max_abs_diff == 0 for picture in proof.pictures]
+        shown = comparison_with_proof(original, blended, proof)
         return io.NodeOutput(blended, proof.text(), proof.json(), ui=shown)
-
-
-def _small(images: Tensor) -> Tensor:
-    """Pictures [B, H, W, C] for the eye: saving large ones would take longer than blending."""
-    images = as_image(images)
-    height, width = images.shape[1:3]
-    scale = SHOWN / max(height, width)
-    if scale >= 1:
-        return images
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return common_upscale(images.movedim(-1, 1), *size, "area", "disabled").movedim(1, -1)
 
 
 NODES: list[type[io.ComfyNode]] = [VisagePixelBlend]

@@ -1,10 +1,10 @@
-// A slider between two pictures: on Compare, and on Pixel Blend with its proof below.
+// A slider between two pictures: on Compare, and with a proof below on nodes that change a picture.
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 import { addPanel, html, onKeys, registerResults } from "./panel.js";
 
 const COMPARE = "VisageCompare";
-const BLEND = "VisagePixelBlend";
+const PROVEN = ["VisagePixelBlend", "VisageRecolour"];
 const HEIGHT = 200;
 const STEP = 1; // percent that an arrow key moves the slider by
 const LEAP = 10;
@@ -101,8 +101,8 @@ function makeSlider(node) {
 
 registerResults({
   name: "Visage.Compare",
-  classes: [COMPARE, BLEND],
-  // Pixel Blend has something to show after its first run only.
+  classes: [COMPARE, ...PROVEN],
+  // The others have something to show after their first run only.
   waiting: [COMPARE],
   read: (output) => (output.a_images?.length && output.b_images?.length ? output : undefined),
   make: makeSlider,

@@ -1,4 +1,4 @@
-"""Soft Mask, Crop Faces, Paste Faces and Pixel Blend, run as ComfyUI runs them."""
+"""Soft Mask, Crop Faces, Paste Faces, Pixel Blend and Recolour, run as ComfyUI runs them."""
 
 import json
 from pathlib import Path
@@ -89,7 +89,8 @@ def test_blend_leaves_the_background_and_shows_the_proof(comfy, mask, mode, tone
 
 def test_blend_shows_large_pictures_small(comfy):
     import folder_paths
-    from visage.nodes.pixel_blend import SHOWN, VisagePixelBlend
+    from visage.nodes.compare import SHOWN
+    from visage.nodes.pixel_blend import VisagePixelBlend
 
     picture = torch.rand(1, 40, 2 * SHOWN, 3)
     output = VisagePixelBlend.execute(
@@ -121,3 +122,24 @@ def test_blend_can_be_interrupted_between_pictures(comfy, mask):
             VisagePixelBlend.execute(picture, picture, mask, "poisson", "off")
     finally:
         comfy.utils.set_progress_bar_global_hook(hook)
+
+
+def test_recolour_gives_a_part_the_colour_and_shows_its_proof(comfy):
+    from visage.nodes.recolour import VisageRecolour
+
+    picture, part = torch.full((1, 64, 64, 3), 0.5), torch.zeros(1, 64, 64)
+    part[:, 16:48, 16:48] = 1
+    output = VisageRecolour.execute(picture, part, "#336699", 1.0)
+    image, proof = output.args
+    assert torch.allclose(image[0, 32, 32], torch.tensor([0.2, 0.4, 0.6]), atol=0.02)
+    assert torch.equal(image[:, :16], picture[:, :16])
+    assert output.ui["text"] == [proof] and output.ui["untouched"] == [True]
+
+
+@pytest.mark.parametrize(("colour", "valid"), [("teal", True), (None, True), ("rust", False)])
+def test_recolour_refuses_a_colour_before_the_run(comfy, colour, valid):
+    from visage.nodes.recolour import VisageRecolour
+
+    said = VisageRecolour.validate_inputs(colour)
+    assert (said is True) == valid
+    assert valid or 'colour is "rust"; expected' in said

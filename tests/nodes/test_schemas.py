@@ -142,6 +142,7 @@ def test_every_node_of_the_design_is_there(schemas):
         "VisageCombineMasks",
         "VisageFillMask",
         "VisagePersonMask",
+        "VisageRecolour",
     ]
 
 
@@ -217,6 +218,7 @@ def test_nodes_stand_on_the_menu_by_what_one_wants_to_do(schemas):
             "EditFaces",
             "FaceAwareText",
             "PixelBlend",
+            "Recolour",
             "SaveProven",
             "SoftInpaint",
         },

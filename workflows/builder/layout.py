@@ -33,6 +33,7 @@ ROOM = {
     "VisageMosaicCompose": (250, 460),
     "VisageMosaicRestore": (240, 400),
     "VisagePixelBlend": (260, 420),
+    "VisageRecolour": (260, 420),
     "VisageTradeoff": (260, 430),
     "VisageTrainFaceEdit": (240, 680),
     "VisageTrainFastStyle": (240, 450),

@@ -42,6 +42,20 @@ Then, if you like
 
 No checkpoint is needed. The light does not change with the background: choose one with light from
 the same side."""
+RECOLOUR = """\
+Gives hair and lips another colour, each in one node. Every strand stays, and every other pixel is
+as it was, bit for bit.
+
+Change first
+· Picture: your photograph.
+· Hair colour and Lips colour: click a colour, or the field beside them for any other.
+
+Then, if you like
+· Hair and Lips: click other parts, such as skin, clothes or a hat; look at the overlays.
+· Hair, soft and Lips, soft: the mask may reach a little too far, as the colour ends at the picture's
+  own edges.
+
+No checkpoint is needed."""
 REMOVE = """\
 Removes something and lets what is around it go on. Everything else stays as it was, bit for bit.
 
@@ -97,16 +111,19 @@ UNWANTED = "blurry, deformed, text, watermark"
 ASTRONAUT = "visage_astronaut.png"
 SUIT, SIDE = "4, 40, 50, 60; 54, 44, 17, 29", "53, 72, 9, 26"
 BADGE, TABLE = "25, 67, 17, 17", "66, 0, 32, 55"
+COLOURS = {"Hair": "#8c3319", "Lips": "#a1142b"}
 EYES, CROWN = "22, 40, 38, 17", "26, 0, 36, 18"
 SUNGLASSES = "a portrait of a woman with red hair and sunglasses"
 
 
 def workflows() -> list[Workflow]:
-    """All four jobs without a checkpoint, and what must be invented by SD 1.5 inpainting."""
+    """All five jobs without a checkpoint, and what must be invented by SD 1.5 inpainting."""
     garment = Workflow("change_garment", GARMENT + MATERIAL_NOTE)
     change_garment(garment)
     background = Workflow("change_background", BACKGROUND)
     change_background(background)
+    recoloured = Workflow("recolour", RECOLOUR)
+    recolour(recoloured)
     removed = Workflow("remove_object", REMOVE + PATCHES_NOTE)
     remove_object(removed)
     added = Workflow("add_object", ADD + WORN_NOTE)
@@ -117,7 +134,7 @@ def workflows() -> list[Workflow]:
         _by_model("remove_object", REMOVE, "remove", "Object", TABLE,
                   "an empty black table before a grey studio wall, photograph"),
     ]  # fmt: skip
-    return [garment, background, removed, added, *painted]
+    return [garment, background, recoloured, removed, added, *painted]
 
 
 def _by_model(name: str, note: str, kind: str, title: str, box: str, prompt: str) -> Workflow:
@@ -168,6 +185,27 @@ def change_garment(flow: Workflow) -> None:
             coarsest=0.5,
         )
     proven(flow, picture, painted, soft)
+
+
+def recolour(flow: Workflow) -> None:
+    """Hair, and then lips, in another colour."""
+    with flow.column("1 · Inputs"):
+        picture = loaded_picture(flow, "Picture", ASTRONAUT)
+        parser = flow.add("VisageLoadFaceParser", "Face parser", file=STARTER)
+    changed = picture
+    for number, (part, colour) in enumerate(COLOURS.items()):
+        with flow.column(f"{number + 2} · {part}"):
+            marked = flow.add(
+                "VisageFaceMask", part, image=picture, parser=parser, parts=[part.lower()]
+            )
+            flow.add("PreviewImage", f"{part} overlay", images=marked["overlay"])
+            soft = flow.add("VisageSoftMask", f"{part}, soft", mask=marked, boxes=marked["boxes"],
+                            unit="percent of face", sigma=3.0, grow=2)  # fmt: skip
+            changed = flow.add(
+                "VisageRecolour", f"{part} colour", image=changed, mask=soft, colour=colour
+            )
+    with flow.column("4 · Result"):
+        saved_and_compared(flow, picture, changed, "recoloured")
 
 
 def change_background(flow: Workflow) -> None:
