@@ -89,6 +89,7 @@ THUMBNAILS = {
     "paint_clip": Thumbnail(("Clip", "Style picture", "Mask overlay"), "Frames"),
     "paint_fast": Thumbnail(("Picture", "Mask overlay"), "Result"),
     "paint_picture": Thumbnail(("Picture", "Style picture", "Mask overlay"), "Result"),
+    "recolour": Thumbnail(("Picture", "Hair overlay", "Lips overlay"), "Result", HEAD),
     "recolour_hair": Thumbnail(("Picture", "Mask overlay"), "Result", HEAD),
     "remove_object": Thumbnail(("Picture", "What goes"), "Result"),
     "style_adapter": Thumbnail(("Picture", "Style picture", "Result"), "Whole picture"),

@@ -41,7 +41,7 @@ class VisageRecolour(io.ComfyNode):
                 ),
                 io.String.Input(
                     "colour",
-                    default="#8c3319",
+                    default="#7a3a22",
                     tooltip="The mean colour of the part afterwards: six hexadecimal digits, or a "
                     "name such as teal.",
                 ),

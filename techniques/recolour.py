@@ -32,7 +32,7 @@ def recolour(
 
 
 def parse_colour(text: str) -> tuple[float, float, float]:
-    """Red, green and blue in 0..1 of "#8c3319", "#a31", a name of CSS, "rgb(..)" or "hsl(..)".
+    """Red, green and blue in 0..1 of "#7a3a22", "#a31", a name of CSS, "rgb(..)" or "hsl(..)".
 
     Raises ValueError for anything else.
     """
@@ -40,7 +40,7 @@ def parse_colour(text: str) -> tuple[float, float, float]:
         red, green, blue = ImageColor.getrgb(text.strip())[:3]
     except ValueError as error:
         raise ValueError(
-            f'colour is "{text}"; expected six hexadecimal digits such as "#8c3319", or a name '
+            f'colour is "{text}"; expected six hexadecimal digits such as "#7a3a22", or a name '
             'such as "teal".'
         ) from error
     return red / 255, green / 255, blue / 255

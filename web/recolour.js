@@ -11,7 +11,7 @@ const SWATCHES = {
   black: "#1c1714",
   brown: "#4a2f21",
   auburn: "#6e2a1d",
-  copper: "#8c3319",
+  copper: "#7a3a22",
   blond: "#b9935c",
   silver: "#a9a7a4",
   "lipstick red": "#a1142b",

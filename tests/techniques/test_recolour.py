@@ -56,5 +56,5 @@ def test_a_colour_is_digits_or_a_name(text):
 
 @pytest.mark.parametrize("text", ["", "#12345", "colour of rust", "#gggggg", "0x112233"])
 def test_what_is_no_colour_is_refused(hair, text):
-    with pytest.raises(ValueError, match='such as "#8c3319", or a name'):
+    with pytest.raises(ValueError, match='such as "#7a3a22", or a name'):
         recolour(*hair, text)

@@ -52,8 +52,8 @@ Change first
 
 Then, if you like
 · Hair and Lips: click other parts, such as skin, clothes or a hat; look at the overlays.
-· Hair, soft and Lips, soft: the mask may reach a little too far, as the colour ends at the picture's
-  own edges.
+· Hair, soft and Lips, soft: the mask may reach a little too far, as the colour ends at the
+  picture's own edges.
 
 No checkpoint is needed."""
 REMOVE = """\
@@ -111,7 +111,11 @@ UNWANTED = "blurry, deformed, text, watermark"
 ASTRONAUT = "visage_astronaut.png"
 SUIT, SIDE = "4, 40, 50, 60; 54, 44, 17, 29", "53, 72, 9, 26"
 BADGE, TABLE = "25, 67, 17, 17", "66, 0, 32, 55"
-COLOURS = {"Hair": "#8c3319", "Lips": "#a1142b"}
+# Part, colour, strength, and inputs of Face Mask and of Soft Mask: teeth are a hole in the lips.
+COLOURS = (
+    ("Hair", "#7a3a22", 1.0, {}, {"sigma": 3.0, "grow": 2}),
+    ("Lips", "#a1142b", 0.6, {"fill_holes": False}, {"sigma": 1.0, "grow": 0}),
+)
 EYES, CROWN = "22, 40, 38, 17", "26, 0, 36, 18"
 SUNGLASSES = "a portrait of a woman with red hair and sunglasses"
 
@@ -193,17 +197,16 @@ def recolour(flow: Workflow) -> None:
         picture = loaded_picture(flow, "Picture", ASTRONAUT)
         parser = flow.add("VisageLoadFaceParser", "Face parser", file=STARTER)
     changed = picture
-    for number, (part, colour) in enumerate(COLOURS.items()):
+    for number, (part, colour, strength, choice, softness) in enumerate(COLOURS):
         with flow.column(f"{number + 2} · {part}"):
             marked = flow.add(
-                "VisageFaceMask", part, image=picture, parser=parser, parts=[part.lower()]
+                "VisageFaceMask", part, image=picture, parser=parser, parts=[part.lower()], **choice
             )
             flow.add("PreviewImage", f"{part} overlay", images=marked["overlay"])
             soft = flow.add("VisageSoftMask", f"{part}, soft", mask=marked, boxes=marked["boxes"],
-                            unit="percent of face", sigma=3.0, grow=2)  # fmt: skip
-            changed = flow.add(
-                "VisageRecolour", f"{part} colour", image=changed, mask=soft, colour=colour
-            )
+                            unit="percent of face", **softness)  # fmt: skip
+            changed = flow.add("VisageRecolour", f"{part} colour", image=changed, mask=soft,
+                               colour=colour, strength=strength)  # fmt: skip
     with flow.column("4 · Result"):
         saved_and_compared(flow, picture, changed, "recoloured")
 
