@@ -52,8 +52,8 @@ Change first
 
 Then, if you like
 · Hair and Lips: click other parts, such as skin, clothes or a hat; look at the overlays.
-· Hair, soft and Lips, soft: the mask may reach a little too far, as the colour ends at the
-  picture's own edges.
+· Hair, soft and Lips, soft: sigma and grow are how far the masks reach. A little too far does no
+  harm: the colour ends at the picture's own edges.
 
 No checkpoint is needed."""
 REMOVE = """\
