@@ -138,6 +138,8 @@ export function registerResults({ name, classes, read, make, waiting = [] }) {
 
 const root = () => app.graph.rootGraph ?? app.graph;
 
+const locatorOf = ({ id, graph }) => (graph === root() ? String(id) : `${graph.id}:${id}`);
+
 let cached;
 const cacheListeners = [];
 
@@ -156,6 +158,9 @@ api.addEventListener("executing", async ({ detail }) => {
   const outputs = history[prompt_id]?.outputs ?? {};
   for (const id of nodes) {
     const node = nodeByExecutionId(id);
-    if (node && outputs[id]) for (const show of cacheListeners) show(node, outputs[id]);
+    if (!node || !outputs[id]) continue;
+    // Kept as those of a run are, so that they come back with the workflow's tab.
+    app.nodeOutputs[locatorOf(node)] = outputs[id];
+    for (const show of cacheListeners) show(node, outputs[id]);
   }
 });

@@ -34,7 +34,12 @@ function addSwatches(node) {
     }),
   );
   const field = html("input", { type: "color", title: "any colour", "aria-label": "any colour" });
-  addPanel(node, "colours", html("div", { class: "visage-swatches" }, ...chips, field), () => HEIGHT);
+  addPanel(
+    node,
+    "colours",
+    html("div", { class: "visage-swatches" }, ...chips, field),
+    () => HEIGHT,
+  );
 
   function show() {
     const value = String(widget.value).trim().toLowerCase();

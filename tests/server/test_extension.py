@@ -211,8 +211,10 @@ class TestComparison:
         proof = canvas.locator(".visage-proof.visage-untouched")
         assert proof.text_content().startswith("picture 1: ")
 
-    def test_comes_back_with_its_workflow(self, canvas):
-        self.compare(canvas, "VisagePixelBlend", batch=2)
+    def test_comes_back_with_its_workflow_also_from_the_cache(self, canvas):
+        for _ in range(2):
+            canvas.evaluate("app.nodeOutputs = {}")
+            self.compare(canvas, "VisagePixelBlend", batch=2)
         canvas.evaluate(
             """async () => {
                 const outputs = JSON.parse(JSON.stringify(app.nodeOutputs));
