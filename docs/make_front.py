@@ -23,8 +23,9 @@ from visage.models.starter_files import starter_file
 from visage.techniques.face_mask import face_mask
 from visage.techniques.neural_style import NeuralStyle, StylePicture, neural_style
 from visage.techniques.patch_painting import PatchPainter
-from visage.techniques.pixel_blend import BlendProof, blend, prove
+from visage.techniques.pixel_blend import BlendProof, prove
 from visage.techniques.prompt_mask import mask_of_parts
+from visage.techniques.recolour import recolour
 from visage.techniques.soft_mask import soften
 from visage.techniques.style_score import colour_distance, colour_statistics
 from visage.workflows.builder.stamp import stamp
@@ -33,7 +34,7 @@ IMAGES = Path(__file__).parent / "images"
 GAP, BAR, QUALITY = 8, 34, 90
 PAPER, INK, GOOD = "#fbfaf7", "#222", "#1d7a43"
 FONT = ImageFont.load_default(17)
-WORDS, COLOUR = "hair", (0.55, 0.2, 0.1)
+WORDS, COLOUR = "hair", "#8c331a"
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)  # of the paintings along the curve, where nothing is kept
 CLOSE = (slice(0, 320), slice(64, 384))  # head and shoulders, on which the curve is measured
 SIDE = 240  # pixels of the paintings along the curve
@@ -111,10 +112,9 @@ def changed_sheet(original: Tensor, result: Tensor) -> Image.Image:
 def words_sheet(original: Tensor, parser: FaceParser) -> Image.Image:
     """What the words name takes another colour, all else stays."""
     found = mask_of_parts(original[None], [WORDS], parser)
-    # Soft and a little too large: the blend itself ends at the photograph's edges.
+    # Soft and a little too large: the colour itself ends at the photograph's edges.
     mask = soften(found.mask, 3.0, 2)
-    colour = torch.tensor(COLOUR).expand_as(original)
-    result = blend(colour[None].clone(), original[None], mask, "tone")
+    result = recolour(original[None], mask, COLOUR)
     proof: BlendProof = prove(result, original[None], mask)
     if proof.outside_max_abs_diff:
         raise ValueError("What the words do not name has changed.")
