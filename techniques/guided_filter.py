@@ -5,6 +5,8 @@ K. He, J. Sun and X. Tang, "Guided Image Filtering" (PAMI 2013), with a guide of
 copy and meets the guide at its full size, as their "Fast Guided Filter" (2015) does.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -15,6 +17,9 @@ from .soft_mask import gaussian_blur
 FLAT_VARIANCE = 10.0
 MAX_SIGMA = 20  # pixels; a wider Gaussian blurs a smaller copy
 MIN_WEIGHT = 1e-6
+
+Mean = Callable[[Tensor], Tensor]
+"""Planes [C, h, w] averaged over the window of each pixel."""
 
 
 def guided_filter(
@@ -63,19 +68,19 @@ def at_size(planes: Tensor, size: torch.Size) -> Tensor:
     return F.interpolate(planes[None], size, mode="bilinear")[0]
 
 
-def _fit(guide: Tensor, values: Tensor, mean) -> tuple[Tensor, Tensor, Tensor]:
+def _fit(guide: Tensor, values: Tensor, mean: Mean) -> tuple[Tensor, Tensor, Tensor]:
     """Slopes [3, C, h, w], mean colours [3, h, w] and mean values [C, h, w] of the windows."""
     colour, centre = mean(guide), mean(values)
-    covariance = _products(guide, guide, mean) - colour.unsqueeze(1) * colour
-    together = _products(guide, values, mean) - colour.unsqueeze(1) * centre
+    covariance = _mean_products(guide, guide, mean) - colour.unsqueeze(1) * colour
+    together = _mean_products(guide, values, mean) - colour.unsqueeze(1) * centre
+    # Matrices of one pixel each: [h, w, 3, 3] and [h, w, 3, C].
+    covariance, together = (part.movedim((0, 1), (-2, -1)) for part in (covariance, together))
     ridge = FLAT_VARIANCE * torch.eye(3).to(guide)
-    pixels_first = (product.movedim((0, 1), (-2, -1)) for product in (covariance, together))
-    covariance, together = pixels_first
     slopes = torch.linalg.solve(covariance + ridge, together)
     return slopes.movedim((-2, -1), (0, 1)), colour, centre
 
 
-def _products(one: Tensor, other: Tensor, mean) -> Tensor:
+def _mean_products(one: Tensor, other: Tensor, mean: Mean) -> Tensor:
     """The windows' means [C, D, h, w] of all products of planes [C, h, w] and [D, h, w]."""
     products = one.unsqueeze(1) * other
     return mean(products.flatten(0, 1)).unflatten(0, products.shape[:2])
