@@ -29,15 +29,16 @@ class VisageRecolour(io.ComfyNode):
                 has_panel=True,
             ),
             description="Gives what is masked another colour and keeps every contrast in it: "
-            "strands of hair, folds of cloth, pores. Without a model; where the mask is 0 nothing "
-            "changes by a bit.",
+            "strands of hair, folds of cloth, pores. Without a model; where the mask is 0 the "
+            "picture stays as it is, bit for bit.",
             hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Image.Input("image", tooltip="The picture, or a batch of pictures."),
                 io.Mask.Input(
                     "mask",
                     tooltip="What gets the colour, such as the hair from Face Mask or Prompt "
-                    "Mask. A soft one may reach over the edges: the change ends at them.",
+                    "Mask. A soft one may reach a few pixels over the edges: the change ends at "
+                    "them.",
                 ),
                 io.String.Input(
                     "colour",

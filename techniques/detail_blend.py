@@ -27,7 +27,8 @@ def colour_blend(edited: Tensor, original: Tensor, matte: Tensor) -> Tensor:
     It is the blend mode "Color" of image editors, in L*a*b*.
     """
     before, after = rgb_to_lab(original), rgb_to_lab(edited)
-    return _changed(original, before, before[..., :1], after[..., 1:], matte)
+    lab = torch.cat([before[..., :1], after[..., 1:]], -1)
+    return changed_lab(original, before, lab, follow_edges(matte, before))
 
 
 def detail_blend(edited: Tensor, original: Tensor, matte: Tensor) -> Tensor:
@@ -42,7 +43,7 @@ def detail_blend(edited: Tensor, original: Tensor, matte: Tensor) -> Tensor:
     lightness = _smooth(change[..., :1], matte, DETAIL_FRACTION)
     colour, _ = guided_filter(change[..., 1:], before, matte, COLOUR_FRACTION * _side(matte))
     lab = before + torch.cat([lightness, colour], -1)
-    return _changed(original, before, lab[..., :1], lab[..., 1:], matte)
+    return changed_lab(original, before, lab, follow_edges(matte, before))
 
 
 def tone_blend(edited: Tensor, original: Tensor, matte: Tensor) -> Tensor:
@@ -53,15 +54,15 @@ def tone_blend(edited: Tensor, original: Tensor, matte: Tensor) -> Tensor:
     """
     before, after = rgb_to_lab(original), rgb_to_lab(edited)
     lab = before + _smooth(after - before, matte, TONE_FRACTION)
-    return _changed(original, before, lab[..., :1], lab[..., 1:], matte)
+    return changed_lab(original, before, lab, follow_edges(matte, before))
 
 
 def follow_edges(matte: Tensor, picture: Tensor) -> Tensor:
-    """The matte [H, W], fainter where a picture [H, W, 3] in L*a*b* has the colours of its outside.
+    """The matte [H, W], fainter where a picture [H, W, 3] in L*a*b* has the colours around it.
 
     A pixel for which the guided filter gives less than it would without colours looks like what is
     outside, and gets the square of their ratio as its factor. So no value grows, and where the
-    picture is flat none changes.
+    picture is flat none changes. Blends that keep the original's shapes give almost no halo then.
     """
     everywhere = torch.ones_like(matte)
     sigma = MATTE_FRACTION * _side(matte)
@@ -83,12 +84,9 @@ def _smooth(change: Tensor, matte: Tensor, fraction: float) -> Tensor:
     return (blurred[:-1] / blurred[-1].clamp(min=1e-6)).movedim(0, -1)
 
 
-def _changed(
-    original: Tensor, before: Tensor, lightness: Tensor, colour: Tensor, matte: Tensor
-) -> Tensor:
-    """The original plus the change in L*a*b*; exactly the original where nothing changes.
+def changed_lab(original: Tensor, before: Tensor, after: Tensor, matte: Tensor) -> Tensor:
+    """The original [H, W, 3] plus the change from `before` to `after` in L*a*b*, by a matte [H, W].
 
-    The original's shapes stay, so the matte ends at its edges and gives no halo beside them.
+    It is exactly the original where nothing changes.
     """
-    change = lab_to_rgb(torch.cat([lightness, colour], -1)) - lab_to_rgb(before)
-    return original + change * follow_edges(matte, before).unsqueeze(-1)
+    return original + (lab_to_rgb(after) - lab_to_rgb(before)) * matte.unsqueeze(-1)

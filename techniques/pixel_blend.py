@@ -93,13 +93,30 @@ def blend(
     original, edited = match_batch(original, edited, "original", "edited")
     original, matte = match_batch(original, matte, "original", "mask")
 
+    def change(number: int, rows: slice, columns: slice, part: Tensor) -> Tensor:
+        before, after = original[number, rows, columns, :3], edited[number, rows, columns]
+        if tone_match == "lab":
+            after = match_tone(after, before, part)
+        return BLENDS[mode](after, before, part)
+
+    return change_parts(original, matte, change, progress)
+
+
+def change_parts(
+    original: Tensor,
+    matte: Tensor,
+    change: Callable[[int, slice, slice, Tensor], Tensor],
+    progress: Callable[[int, int], None] | None = None,
+) -> Tensor:
+    """Pictures [B, H, W, C] with each connected part of a matte [B, H, W] changed.
+
+    change(number, rows, columns, part) gives the colours [h, w, 3] of a rectangle of that picture,
+    of which `part` [h, w] is the matte. Where the matte is 0 nothing changes.
+    """
     result = original.clone()
     for k in range(len(result)):
         for rows, columns, part in _parts(matte[k]):
-            before, after = original[k, rows, columns, :3], edited[k, rows, columns]
-            if tone_match == "lab":
-                after = match_tone(after, before, part)
-            blended = BLENDS[mode](after, before, part).clamp(0, 1)
+            blended = change(k, rows, columns, part).clamp(0, 1)
             inside = (part > 0).unsqueeze(-1)
             # Parts' rectangles may overlap, so what is there already stays.
             target = result[k, rows, columns, :3]

@@ -153,9 +153,11 @@ api.addEventListener("execution_cached", ({ detail }) => (cached = detail));
 api.addEventListener("executing", async ({ detail }) => {
   if (detail !== null || !cached?.nodes.length) return;
   const { prompt_id, nodes } = cached;
+  const graph = root();
   cached = undefined;
   const history = await (await api.fetchApi(`/history/${prompt_id}`)).json();
   const outputs = history[prompt_id]?.outputs ?? {};
+  if (root() !== graph) return; // another workflow was opened while the server answered
   for (const id of nodes) {
     const node = nodeByExecutionId(id);
     if (!node || !outputs[id]) continue;

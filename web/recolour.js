@@ -6,7 +6,7 @@ import { addPanel, after, html } from "./panel.js";
 const NODE = "VisageRecolour";
 const WIDGET = "colour";
 const HEIGHT = 26;
-const SIX_DIGITS = /^#[0-9a-f]{6}$/;
+const PAINT = document.createElement("canvas").getContext("2d");
 const SWATCHES = {
   black: "#1c1714",
   brown: "#4a2f21",
@@ -42,15 +42,15 @@ function addSwatches(node) {
   );
 
   function show() {
-    const value = String(widget.value).trim().toLowerCase();
-    for (const chip of chips) chip.setAttribute("aria-pressed", chip.dataset.colour === value);
-    if (SIX_DIGITS.test(value)) field.value = value;
+    PAINT.fillStyle = widget.value; // which understands names, and gives six digits
+    field.value = PAINT.fillStyle;
+    for (const chip of chips)
+      chip.setAttribute("aria-pressed", chip.dataset.colour === field.value);
   }
   function choose(colour) {
     widget.value = colour;
-    widget.callback?.(colour);
+    widget.callback(colour);
     node.graph?.change?.();
-    show();
     app.canvas.setDirty(true, true);
   }
   for (const chip of chips) chip.addEventListener("click", () => choose(chip.dataset.colour));
@@ -58,7 +58,9 @@ function addSwatches(node) {
   after(widget, "callback", show);
   after(node, "onConfigure", show);
   // Nodes 2.0 does not count panels into a new node's size.
-  after(node, "onAdded", () => node.setSize([node.size[0], node.computeSize()[1]]));
+  after(node, "onAdded", () =>
+    node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1])]),
+  );
   show();
 }
 

@@ -52,8 +52,9 @@ Change first
 
 Then, if you like
 · Hair and Lips: click other parts, such as skin, clothes or a hat; look at the overlays.
-· Hair, soft and Lips, soft: sigma and grow are how far the masks reach. A little too far does no
+· Hair, soft and Lips, soft: sigma and grow are how far the masks reach. A few pixels too many do no
   harm: the colour ends at the picture's own edges.
+· Hair colour and Lips colour: less strength keeps more of the old colour.
 
 No checkpoint is needed."""
 REMOVE = """\
