@@ -64,6 +64,8 @@ def follow_edges(matte: Tensor, picture: Tensor) -> Tensor:
     outside, and gets the square of their ratio as its factor. So no value grows, and where the
     picture is flat none changes. Blends that keep the original's shapes give almost no halo then.
     """
+    if matte.min() == matte.max():
+        return matte  # nothing is outside
     everywhere = torch.ones_like(matte)
     sigma = MATTE_FRACTION * _side(matte)
     guided, mean = guided_filter(matte.unsqueeze(-1), picture, everywhere, sigma)
