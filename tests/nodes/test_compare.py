@@ -19,9 +19,10 @@ def picture(shown: dict) -> Image.Image:
     import folder_paths
 
     assert shown["type"] == "temp"
-    return Image.open(
-        Path(folder_paths.get_temp_directory()) / shown["subfolder"] / shown["filename"]
-    )
+    path = Path(folder_paths.get_temp_directory()) / shown["subfolder"] / shown["filename"]
+    with Image.open(path) as file:
+        file.load()
+    return file
 
 
 def test_saves_each_pair_and_the_names(node):

@@ -141,6 +141,26 @@ def canvas(request, open_page, kept_canvas):
 
 
 @pytest.fixture(scope="session")
+def template_card():
+    """Finds a template's card among ours in the open template browser, scrolling to it.
+
+    The browser shows a page of cards, and more when the last of them is scrolled to.
+    """
+
+    def find(page, name: str):
+        page.get_by_role("dialog").get_by_text("visage", exact=True).first.click()
+        card = page.get_by_test_id(f"template-workflow-{name}")
+        for _ in range(200):
+            page.wait_for_timeout(250)
+            if card.count():
+                break
+            page.locator("[data-testid^=template-workflow-]").last.scroll_into_view_if_needed()
+        return card
+
+    return find
+
+
+@pytest.fixture(scope="session")
 def ours():
     """Picks what was said about this pack; a newer frontend misses much on an older ComfyUI."""
     return lambda complaints: [said for said in complaints if "visage" in said.lower()]

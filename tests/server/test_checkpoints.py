@@ -127,7 +127,7 @@ def own_model(comfy, comfyui_path, tmp_path_factory):
         yield running
 
 
-def test_two_clicks_from_the_template_browser_to_a_picture(own_model, open_page):
+def test_two_clicks_from_the_template_browser_to_a_picture(own_model, open_page, template_card):
     name = "face_edit_sd15"
     template = json.loads((PACK / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
     values = {node.get("title"): node.get("widgets_values") for node in template["nodes"]}
@@ -135,8 +135,7 @@ def test_two_clicks_from_the_template_browser_to_a_picture(own_model, open_page)
     page = open_page(own_model)
     page.route(re.compile(f"{name}\\.json"), lambda route: route.fulfill(json=template))
     page.evaluate("app.extensionManager.command.execute('Comfy.BrowseTemplates')")
-    page.get_by_role("dialog").get_by_text("visage", exact=True).click()
-    page.get_by_test_id(f"template-workflow-{name}").click()
+    template_card(page, name).click()
     page.get_by_role("dialog").wait_for(state="detached")
     page.wait_for_function("app.graph.nodes.some(n => n.title === 'Result')")
     page.locator(RUN_BUTTON).first.click()

@@ -98,7 +98,7 @@ def server(comfyui_path):
         yield running
 
 
-def choose_template(canvas, name: str) -> None:
+def choose_template(canvas, name: str, template_card) -> None:
     """Open a template as a click in the template browser does."""
     canvas.evaluate(
         """async () => {
@@ -107,14 +107,7 @@ def choose_template(canvas, name: str) -> None:
         }"""
     )
     dialog = canvas.get_by_role("dialog")
-    dialog.get_by_text("visage", exact=True).first.click()
-    card = canvas.get_by_test_id(f"template-workflow-{name}")
-    # The browser shows a page of cards, and more when the last of them is scrolled to.
-    for _ in range(200):
-        canvas.wait_for_timeout(250)
-        if card.count():
-            break
-        canvas.locator("[data-testid^=template-workflow-]").last.scroll_into_view_if_needed()
+    card = template_card(canvas, name)
     card.click()
     canvas.wait_for_timeout(250)
     # Cards that are still moving into their places may take a click for another's, or for nobody's.
@@ -137,9 +130,12 @@ def load_template(canvas, name: str) -> None:
     )
 
 
-def open_whole(canvas, name: str) -> dict:
+def open_whole(canvas, name: str, template_card) -> dict:
     """Open a template and see that it is all there; returns what a save would keep."""
-    (choose_template if name == CLICKED else load_template)(canvas, name)
+    if name == CLICKED:
+        choose_template(canvas, name, template_card)
+    else:
+        load_template(canvas, name)
     missing = "app.graph.nodes.filter(n => !(n.type in LiteGraph.registered_node_types)).length"
     assert canvas.evaluate(missing) == 0
     shipped = json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
@@ -258,16 +254,16 @@ def look_at(canvas, node: dict) -> None:
 
 
 @pytest.mark.parametrize(("canvas", "name"), ONLY_OPENED, indirect=["canvas"])
-def test_opens_whole_and_is_saved_as_it_was(canvas, ours, name):
-    opened = open_whole(canvas, name)
+def test_opens_whole_and_is_saved_as_it_was(canvas, template_card, ours, name):
+    opened = open_whole(canvas, name, template_card)
     save_and_open(canvas)
     assert content(canvas) == opened
     assert ours(canvas.complaints) == []
 
 
 @pytest.mark.parametrize(("canvas", "name"), RUN, indirect=["canvas"])
-def test_opens_whole_runs_and_shows_its_pictures(canvas, ours, name):
-    open_whole(canvas, name)
+def test_opens_whole_runs_and_shows_its_pictures(canvas, template_card, ours, name):
+    open_whole(canvas, name, template_card)
     if PLACES_BY_PIXELS not in classes_of(name):
         load_smaller_pictures(canvas)
     change(canvas, SMALL | FEW_STEPS)
