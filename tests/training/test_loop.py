@@ -58,14 +58,18 @@ def start(folder, mode):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # noqa: S603
 
 
+def run(folder):
+    with start(folder, "fast") as process:
+        assert process.wait(120) == 0
+
+
 def test_losses_after_a_kill_are_those_of_an_uninterrupted_run(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert start(whole, "fast").wait(120) == 0
-    process = start(killed, "slow")
-    assert process.stdout.readline() == b"waiting\n"
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert start(killed, "fast").wait(120) == 0
+    run(whole)
+    with start(killed, "slow") as process:
+        assert process.stdout.readline() == b"waiting\n"
+        os.kill(process.pid, signal.SIGKILL)
+    run(killed)
     assert losses(killed) == losses(whole)
     assert len(losses(killed)) == 20
 

@@ -86,7 +86,7 @@ def test_losses_after_a_kill_are_those_of_an_uninterrupted_run(
     )
     assert process.stdout.readline() == b"waiting\n"
     os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process.communicate()
     assert len(curve(tmp_path)) == 5  # the last checkpoint is of step 4
     losses, result = train(tmp_path, resume=True)
     assert losses == whole[0] == curve(tmp_path)
