@@ -66,6 +66,16 @@ def comparison(before, after, before_label: str, after_label: str) -> dict:
     }
 
 
+def proof_output() -> io.String.Output:
+    """The socket of a proof in words."""
+    return io.String.Output(
+        "proof",
+        display_name="proof",
+        tooltip="In words, for each picture: the largest change outside the mask (must be none) "
+        "and the mean colour shift at the mask's edge.",
+    )
+
+
 def comparison_with_proof(original: Tensor, result: Tensor, proof: BlendProof) -> dict:
     """The same of a node's own work, made small, with a line of proof below each pair."""
     shown = comparison(_small(original), _small(result), "original", "result")

@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..engines.comfyui.progress import Progress
 from ..techniques.pixel_blend import BLENDS, blend, prove
-from .compare import comparison_with_proof
+from .compare import comparison_with_proof, proof_output
 from .menu import menu
 from .notes import note_empty_mask
 
@@ -72,12 +72,7 @@ class VisagePixelBlend(io.ComfyNode):
             ],
             outputs=[
                 io.Image.Output("image", display_name="image", tooltip="The blended picture."),
-                io.String.Output(
-                    "proof",
-                    display_name="proof",
-                    tooltip="In words, for each picture: the largest change outside the mask "
-                    "(must be none) and the mean colour shift at the mask's edge.",
-                ),
+                proof_output(),
                 io.String.Output(
                     "report", display_name="report", tooltip="The same figures as JSON."
                 ),

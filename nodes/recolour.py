@@ -7,7 +7,7 @@ from comfy_api.latest import io
 from ..engines.comfyui.progress import Progress
 from ..techniques.pixel_blend import prove
 from ..techniques.recolour import parse_colour, recolour
-from .compare import comparison_with_proof
+from .compare import comparison_with_proof, proof_output
 from .menu import menu
 from .notes import note_empty_mask
 
@@ -59,12 +59,7 @@ class VisageRecolour(io.ComfyNode):
                 io.Image.Output(
                     "image_out", display_name="image", tooltip="The recoloured picture."
                 ),
-                io.String.Output(
-                    "proof",
-                    display_name="proof",
-                    tooltip="In words, for each picture: the largest change outside the mask "
-                    "(must be none) and the mean colour shift at the mask's edge.",
-                ),
+                proof_output(),
             ],
         )
 

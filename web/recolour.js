@@ -1,13 +1,13 @@
 // Recolour: colours to click on, and the browser's own field for any other. What is chosen is kept in
 // the node's own widget `colour`, as if it had been typed.
 import { app } from "../../scripts/app.js";
-import { addPanel, after, html } from "./panel.js";
+import { after, html } from "./panel.js";
+import { addSwatches } from "./swatches.js";
 
 const NODE = "VisageRecolour";
 const WIDGET = "colour";
-const HEIGHT = 26;
 const PAINT = document.createElement("canvas").getContext("2d");
-const SWATCHES = {
+const COLOURS = {
   black: "#1c1714",
   brown: "#4a2f21",
   auburn: "#6e2a1d",
@@ -21,39 +21,19 @@ const SWATCHES = {
   teal: "#1f7a78",
 };
 
-function addSwatches(node) {
+function addColours(node) {
   const widget = node.widgets?.find((widget) => widget.name === WIDGET);
   if (!widget) return;
-  const chips = Object.entries(SWATCHES).map(([name, colour]) =>
-    html("button", {
-      type: "button",
-      title: name,
-      "aria-label": name,
-      "data-colour": colour,
-      style: `--swatch: ${colour}`,
-    }),
-  );
+  const { choose, check, swatches, row } = addSwatches(node, widget, "colours", COLOURS);
+  for (const swatch of swatches) swatch.style.background = swatch.dataset.colour;
   const field = html("input", { type: "color", title: "any colour", "aria-label": "any colour" });
-  addPanel(
-    node,
-    "colours",
-    html("div", { class: "visage-swatches" }, ...chips, field),
-    () => HEIGHT,
-  );
+  row.append(field);
 
   function show() {
     PAINT.fillStyle = widget.value; // which understands names, and gives six digits
     field.value = PAINT.fillStyle;
-    for (const chip of chips)
-      chip.setAttribute("aria-pressed", chip.dataset.colour === field.value);
+    check(field.value);
   }
-  function choose(colour) {
-    widget.value = colour;
-    widget.callback(colour);
-    node.graph?.change?.();
-    app.canvas.setDirty(true, true);
-  }
-  for (const chip of chips) chip.addEventListener("click", () => choose(chip.dataset.colour));
   field.addEventListener("input", () => choose(field.value));
   after(widget, "callback", show);
   after(node, "onConfigure", show);
@@ -67,6 +47,6 @@ function addSwatches(node) {
 app.registerExtension({
   name: "Visage.Recolour",
   nodeCreated(node) {
-    if (node.comfyClass === NODE) addSwatches(node);
+    if (node.comfyClass === NODE) addColours(node);
   },
 });

@@ -1,13 +1,13 @@
 // Style Region: choose the region's colour from swatches. What is chosen is kept in the node's own
 // widget `colour`.
 import { app } from "../../scripts/app.js";
-import { addPanel, after, html } from "./panel.js";
+import { after } from "./panel.js";
+import { addSwatches } from "./swatches.js";
 
 const NODE = "VisageStyleRegion";
 const WIDGET = "colour";
 const CHAIN = "regions";
 const AUTO = "auto";
-const HEIGHT = 24;
 const LONGEST = 100;
 let colours = {};
 
@@ -26,28 +26,16 @@ function automatic(node) {
   return names[place % names.length];
 }
 
-function addSwatches(node) {
+function addColours(node) {
   const widget = node.widgets?.find((widget) => widget.name === WIDGET);
   if (!widget) return;
-  const swatches = [AUTO, ...Object.keys(colours)].map((name) => {
-    const label = { type: "button", role: "radio", title: name, "aria-label": name };
-    const swatch = html("button", { ...label, class: "visage-swatch", "data-colour": name });
-    swatch.addEventListener("click", () => {
-      widget.value = name;
-      widget.callback?.(name);
-      node.graph?.change?.();
-      show();
-    });
-    return swatch;
-  });
-  const group = { class: "visage-swatches", role: "radiogroup", "aria-label": "region colour" };
-  const row = html("div", group, ...swatches);
-  addPanel(node, "region colour", row, () => HEIGHT);
+  const names = Object.fromEntries([AUTO, ...Object.keys(colours)].map((name) => [name, name]));
+  const { check, swatches, row } = addSwatches(node, widget, "region colour", names);
 
   function show() {
+    check(widget.value);
     for (const swatch of swatches) {
       const { colour } = swatch.dataset;
-      swatch.setAttribute("aria-checked", colour === widget.value);
       swatch.style.background = rgb(colour === AUTO ? automatic(node) : colour);
     }
   }
@@ -66,6 +54,6 @@ app.registerExtension({
     if (definition.name === NODE) ({ colours } = definition.input.required[WIDGET][1]);
   },
   nodeCreated(node) {
-    if (node.comfyClass === NODE) addSwatches(node);
+    if (node.comfyClass === NODE) addColours(node);
   },
 });

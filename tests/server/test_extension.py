@@ -236,24 +236,24 @@ class TestColours:
         (node,) = exported(canvas)
         return node["inputs"]["colour"]
 
-    def pressed(self, canvas) -> list[str]:
-        chips = canvas.locator(".visage-swatches [aria-pressed=true]")
-        return chips.evaluate_all("chips => chips.map(chip => chip.title)")
+    def checked(self, canvas) -> list[str]:
+        swatches = canvas.locator(".visage-swatch[aria-checked=true]")
+        return swatches.evaluate_all("swatches => swatches.map(swatch => swatch.title)")
 
     def test_a_click_chooses_a_colour_and_it_is_saved(self, canvas):
         put(canvas, "VisageRecolour")
-        assert self.pressed(canvas) == ["copper"]
+        assert self.checked(canvas) == ["copper"]
         canvas.locator(".visage-swatches").get_by_label("teal").click()
         assert self.colour(canvas) == "#1f7a78"
         reload(canvas)
         assert self.colour(canvas) == "#1f7a78"
-        assert self.pressed(canvas) == ["teal"]
+        assert self.checked(canvas) == ["teal"]
 
     def test_the_field_gives_any_other(self, canvas):
         put(canvas, "VisageRecolour")
         canvas.locator(".visage-swatches input").fill("#123456")
         assert self.colour(canvas) == "#123456"
-        assert self.pressed(canvas) == []
+        assert self.checked(canvas) == []
 
 
 class TestLossCurve:
